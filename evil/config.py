@@ -1,0 +1,79 @@
+"""Configs as plain data: nested frozen dataclasses to dictionaries and back.
+
+Each dictionary carries the module of its config under `"type"`, e.g. `"evil.learners.ppo"`, so
+that a field which admits several configs finds its way back. Only modules of this library are
+ever imported for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import types
+import typing
+from typing import Any
+
+from evil.errors import UserError, unknown
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A JSON-ready dictionary; `from_dict` gives back an equal config."""
+    fields = {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    return {"type": type(config).__module__} | fields
+
+
+def from_dict(data: dict[str, Any]) -> Any:
+    """The config that `to_dict` described; UserError if it is not one."""
+    name = data.get("type", "")
+    if not isinstance(name, str) or name.split(".")[0] != "evil":
+        raise UserError(f"a config must name a module of evil as its type, found {name!r}")
+    try:
+        cls = importlib.import_module(name).Config
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"unknown config type {name!r}") from error
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in data.items():
+        if key == "type":
+            continue
+        if key not in hints:
+            raise unknown(f"field of {name}", key, hints)
+        values[key] = _typed(value, hints[key], f"{name}.{key}")
+    return cls(**values)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the field's annotation wants it, or a UserError."""
+    if isinstance(value, dict):
+        return from_dict(value)
+    if isinstance(value, list):
+        return tuple(_typed(item, Any, where) for item in value)
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    for option in options:
+        if option is Any or _fits(value, option):
+            return value
+        if option is float and _fits(value, int):
+            return float(value)
+    raise UserError(f"{where} should be {hint}, found {value!r}")
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _fits(value: Any, option: Any) -> bool:
+    if typing.get_origin(option) is typing.Literal:
+        return value in typing.get_args(option)
+    if option in (None, type(None)):
+        return value is None
+    if option is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(option, type) and isinstance(value, option)

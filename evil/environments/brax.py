@@ -1,0 +1,84 @@
+"""Brax locomotion behind the environment seam.
+
+The raw environment is adapted, never Brax's wrappers: those restart for ever from one cached
+state, lose the last observation, and cannot tell a time limit from a fall.
+
+Physics parameters are a dictionary from the dotted name of a field of the Brax system to its
+value, e.g. `{"link.inertia.mass": masses}`; the default `{}` leaves the model as it is. Which
+fields a backend reads is Brax's own affair: `gravity`, `link.inertia.mass`, `dof.damping` and
+`actuator.gear` for positional, spring and generalized; `opt.gravity`, `body_mass`,
+`dof_damping`, `geom_friction` and `actuator_gainprm` for mjx.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from evil.errors import unknown
+from evil.pytrees import strongly_typed
+from evil.seams import Environment, Key, PyTree, Spec, Step
+
+BACKENDS = ("positional", "spring", "generalized", "mjx")
+TIME_LIMIT = 1000
+
+# The observation that holds the forward velocity of the torso.
+FORWARD_VELOCITY = {"hopper": 5, "walker2d": 8, "halfcheetah": 8, "ant": 13, "humanoid": 22}
+
+
+def make(name: str, backend: str = "positional") -> Environment:
+    """The Brax environment `name` on a physics backend; returns differ between backends."""
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, BACKENDS)
+    raw = _construct(name, backend)
+
+    def reset(key: Key, params: PyTree) -> tuple[PyTree, Array]:
+        state = strongly_typed(_with_physics(raw, params).reset(key))
+        return state, state.obs
+
+    def step(key: Key, state: Any, action: Array, params: PyTree) -> tuple[PyTree, Step]:
+        del key  # Brax physics is deterministic
+        # Brax updates these dictionaries in place.
+        state = state.replace(metrics=dict(state.metrics), info=dict(state.info))
+        state = strongly_typed(_with_physics(raw, params).step(state, action))
+        return state, Step(
+            next_obs=state.obs,
+            reward=state.reward,
+            terminated=state.done > 0.5,
+            truncated=jnp.zeros((), bool),
+        )
+
+    size = raw.action_size
+    index = FORWARD_VELOCITY.get(name)
+    spec = Spec(
+        name=name,
+        backend=backend,
+        obs_shape=jax.eval_shape(raw.reset, jax.random.key(0)).obs.shape,
+        time_limit=TIME_LIMIT,
+        action_size=size,
+        action_low=(-1.0,) * size,
+        action_high=(1.0,) * size,
+        landmark=None if index is None else (index, "forward velocity"),
+    )
+    return Environment(spec=spec, params={}, reset=reset, step=step)
+
+
+def _construct(name: str, backend: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # maintenance notices at import and construction
+        from brax import envs
+
+        return envs.get_environment(name, backend=backend)
+
+
+def _with_physics(raw: Any, params: dict[str, Array]) -> Any:
+    if not params:
+        return raw
+    changed = copy.copy(raw)
+    changed.sys = raw.sys.tree_replace(params)
+    return changed

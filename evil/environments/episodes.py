@@ -1,0 +1,108 @@
+"""A batch of worlds that live through one episode after another.
+
+The one place that knows time limits and resets. Every step keeps the true successor
+(`Step.next_obs`), separates `terminated` from `truncated`, and only then starts a fresh episode
+where one ended. Fresh starts come from a bank that `renew` redraws, once per rollout: a reset in
+every step would cost as much as the physics, and one cached start would be the same for ever.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from evil.pytrees import is_finite, pytree, select, take
+from evil.seams import Environment, Key, Metrics, PyTree, Step
+
+
+@pytree
+class State:
+    """B episodes in progress, their statistics, and a bank of R fresh starts."""
+
+    world: PyTree  # [B, ...] states of the environment
+    obs: Array  # [B, ...] what to act upon next: after a reset, where one happened
+    age: Array  # [B] int32, steps since the episode began
+    episode_return: Array  # [B] so far, of the environment's own reward
+    last_return: Array  # [B] of the most recently completed episode
+    last_length: Array  # [B] int32, likewise
+    has_completed: Array  # [B] bool, whether there is one
+    bank: tuple[PyTree, Array]  # [R, ...] fresh states and their observations
+
+
+def init(
+    env: Environment, key: Key, params: PyTree, num_envs: int, *, bank_size: int = 64
+) -> State:
+    """Start `num_envs` episodes."""
+    key_start, key_bank = jax.random.split(key)
+    world, obs = _fresh(env, key_start, params, num_envs)
+    return State(
+        world=world,
+        obs=obs,
+        age=jnp.zeros(num_envs, jnp.int32),
+        episode_return=jnp.zeros(num_envs),
+        last_return=jnp.zeros(num_envs),
+        last_length=jnp.zeros(num_envs, jnp.int32),
+        has_completed=jnp.zeros(num_envs, bool),
+        bank=_fresh(env, key_bank, params, bank_size),
+    )
+
+
+def renew(env: Environment, key: Key, state: State, params: PyTree) -> State:
+    """Redraw the bank of fresh starts; episodes in progress go on."""
+    bank_size = state.bank[1].shape[0]
+    return dataclasses.replace(state, bank=_fresh(env, key, params, bank_size))
+
+
+def step(
+    env: Environment, key: Key, state: State, action: Array, params: PyTree
+) -> tuple[State, Step]:
+    """Advance every episode by one step and restart those that ended.
+
+    A world whose observation or reward stops being finite has diverged: its episode is cut as
+    truncated at the last finite observation, with reward zero, and starts anew.
+    """
+    batch = state.obs.shape[0]
+    key_step, key_start = jax.random.split(key)
+    keys = jax.random.split(key_step, batch)
+    world, outcome = jax.vmap(env.step, (0, 0, 0, None))(keys, state.world, action, params)
+
+    sound = jax.vmap(is_finite)((outcome.next_obs, outcome.reward))
+    age = state.age + 1
+    terminated = outcome.terminated & sound
+    outcome = Step(
+        next_obs=select(sound, outcome.next_obs, state.obs),
+        reward=jnp.where(sound, outcome.reward, 0.0),
+        terminated=terminated,
+        truncated=~terminated & ((age >= env.spec.time_limit) | ~sound),
+    )
+    done = outcome.terminated | outcome.truncated
+    episode_return = state.episode_return + outcome.reward
+
+    starts = jax.random.randint(key_start, (batch,), 0, state.bank[1].shape[0])
+    world, obs = select(done, take(state.bank, starts), (world, outcome.next_obs))
+    state = dataclasses.replace(
+        state,
+        world=world,
+        obs=obs,
+        age=jnp.where(done, 0, age),
+        episode_return=jnp.where(done, 0.0, episode_return),
+        last_return=jnp.where(done, episode_return, state.last_return),
+        last_length=jnp.where(done, age, state.last_length),
+        has_completed=state.has_completed | done,
+    )
+    return state, outcome
+
+
+def statistics(state: State) -> Metrics:
+    """Mean return and length of each environment's last completed episode; 0 before any."""
+    count = jnp.maximum(state.has_completed.sum(), 1)
+    mean_return = jnp.sum(state.last_return, where=state.has_completed) / count
+    mean_length = jnp.sum(state.last_length, where=state.has_completed) / count
+    return {"agent/return": mean_return, "agent/length": mean_length}
+
+
+def _fresh(env: Environment, key: Key, params: PyTree, count: int) -> tuple[PyTree, Array]:
+    return jax.vmap(env.reset, (0, None))(jax.random.split(key, count), params)

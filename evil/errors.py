@@ -1,0 +1,21 @@
+"""The one error that is the user's to mend, and the search for what they may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Wrong input: one sentence that says what was found and what was expected.
+
+    Command lines print it without a traceback and exit with code 2.
+    """
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
+    """The error for a name that is not in `known`, with the nearest names that are."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}."
+    return UserError(f"unknown {kind} {str(name)!r}: {hint}")

@@ -1,0 +1,32 @@
+"""Diagonal Gaussian whose samples are scaled to the action bounds and clipped there.
+
+The log-probability is that of the unclipped latent.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from evil.distributions.family import Family, centre_and_half_width
+from evil.seams import PyTree, Spec
+
+
+def make(spec: Spec) -> Family:
+    """The family for action vectors of `spec.action_size` components."""
+    import distrax
+
+    centre, half_width = centre_and_half_width(spec)
+
+    def build(outputs: PyTree) -> distrax.MultivariateNormalDiag:
+        return distrax.MultivariateNormalDiag(outputs["mean"], jnp.exp(outputs["log_std"]))
+
+    return Family(
+        num_outputs=spec.action_size,
+        has_log_std=True,
+        sample=lambda outputs, key: build(outputs).sample(seed=key),
+        mode=lambda outputs: outputs["mean"],
+        log_prob=lambda outputs, latent: build(outputs).log_prob(latent),
+        entropy=lambda outputs, key: build(outputs).entropy(),
+        apply=lambda latent: centre + half_width * jnp.clip(latent, -1.0, 1.0),
+        invert=lambda action: (action - centre) / half_width,
+    )

@@ -1,0 +1,1 @@
+"""Compositions of learners, reward models and demonstrations; they name no concrete part."""

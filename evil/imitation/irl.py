@@ -1,0 +1,167 @@
+"""Inverse reinforcement learning as a game between a policy and a reward.
+
+    min_π max_f  E_expert f - E_π f
+
+Each `step` improves the policy on the present reward once and then the reward several times
+against the demonstrations. With `history="current"` the reward answers the current policy (IRL);
+with `history="all"` it answers the mixture of all policies so far, which with an ensemble, input
+statistics frozen to the expert's and optional policy resets is IRL++.
+
+Reference: sapora2024evil, swamy2021moments
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from evil import registry
+from evil.demonstrations.demonstrations import Demonstrations, sample
+from evil.errors import UserError
+from evil.imitation import history
+from evil.learners import ppo
+from evil.pytrees import merge_leading, pytree, take
+from evil.rewards import ensemble, moment_matching
+from evil.seams import Algorithm, Environment, Key, Learner, Metrics, Policy, PyTree, RewardModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Inverse reinforcement learning."""
+
+    learner: ppo.Config = ppo.Config()
+    """Improves the policy on the present reward."""
+    reward: ensemble.Config | moment_matching.Config = ensemble.Config()
+    """Tells the expert from the agent."""
+    updates_per_iteration: int = 10
+    """Reward updates after each policy update."""
+    history: Literal["all", "current"] = "all"
+    """Whose data the reward is fitted against: every policy's so far, or the current one's."""
+    rows_per_iteration: int = 512
+    """Transitions of each rollout that enter the history."""
+    capacity: int = 153_600
+    """Rows that a history of all policies holds before it overwrites the oldest."""
+    reset_probability: float = 0.0
+    """Probability p of replacing the policy by a fresh one, at the first iteration."""
+    reset_schedule: Literal["linear", "harmonic"] = "linear"
+    """p falls as 1 - i/reset_iterations, or as 1/(i+1); never below a hundredth of its start."""
+    reset_iterations: int = 300
+    """Iterations over which a linear reset schedule falls."""
+
+
+@pytree
+class State:
+    """The game between iterations."""
+
+    learner: PyTree
+    reward: PyTree
+    history: history.Ring
+    iteration: Array  # [] int32
+    key: Key
+
+
+def reset_probability(config: Config, iteration: Array) -> Array:
+    """Probability of a fresh policy at an iteration."""
+    if config.reset_schedule == "linear":
+        fraction = jnp.maximum(1.0 - iteration / config.reset_iterations, 0.0)
+    else:
+        fraction = 1.0 / (iteration + 1.0)
+    return config.reset_probability * jnp.maximum(fraction, 0.01)
+
+
+def improve_reward(
+    key: Key,
+    reward: RewardModel,
+    state: PyTree,
+    ring: history.Ring,
+    demos: Demonstrations,
+    num_updates: int,
+) -> tuple[PyTree, Metrics]:
+    """Updates of the reward on fresh batches; diagnostics are means over them."""
+
+    def advance(state: PyTree, key: Key) -> tuple[PyTree, Metrics]:
+        key_agent, key_expert, key_update = jax.random.split(key, 3)
+        agent = history.sample(key_agent, ring, reward.batch_size)
+        expert = sample(key_expert, demos, reward.batch_size)
+        return reward.update(key_update, state, agent, expert)
+
+    state, metrics = jax.lax.scan(advance, state, jax.random.split(key, num_updates))
+    return state, jax.tree.map(jnp.mean, metrics)
+
+
+def maybe_reset(config: Config, learner: Learner, state: PyTree, iteration: Array, key: Key):
+    """The learner's state, with a fresh policy at the scheduled probability."""
+    if config.reset_probability == 0.0:
+        return state
+    key_coin, key_policy = jax.random.split(key)
+    coin = jax.random.bernoulli(key_coin, reset_probability(config, iteration))
+    return jax.lax.cond(coin, learner.reset_policy, lambda key, state: state, key_policy, state)
+
+
+def make(config: Config, env: Environment) -> Algorithm:
+    """Compose a learner and a reward model; `data` of the algorithm is `Demonstrations`."""
+    reward: RewardModel = registry.make(config.reward, env)
+    learner: Learner = registry.make(config.learner, env, reward.score)
+    rows = min(config.rows_per_iteration, learner.steps_per_iteration)
+    if config.history == "current":
+        rows = capacity = learner.steps_per_iteration
+    else:
+        capacity = config.capacity
+    if capacity % rows:
+        raise UserError(
+            f"the history's capacity of {capacity} is no multiple of the {rows} rows that each "
+            "iteration writes to it"
+        )
+
+    def init(key: Key, demos: Demonstrations) -> State:
+        key_learner, key_reward, key = jax.random.split(key, 3)
+        learner_state = learner.init(key_learner)
+        reward_state = reward.init(key_reward, demos)
+        rollout = jax.eval_shape(learner.step, learner_state, reward.params(reward_state))[1]
+        row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), rollout)
+        return State(
+            learner=learner_state,
+            reward=reward_state,
+            history=history.init(dataclasses.replace(row, log_prob=None), capacity),
+            iteration=jnp.zeros((), jnp.int32),
+            key=key,
+        )
+
+    def step(state: State, demos: Demonstrations) -> tuple[State, Metrics]:
+        key_rows, key_reward, key_reset, key = jax.random.split(state.key, 4)
+        learner_state = maybe_reset(config, learner, state.learner, state.iteration, key_reset)
+        learner_state, rollout, metrics = learner.step(learner_state, reward.params(state.reward))
+
+        flat = merge_leading(dataclasses.replace(rollout, log_prob=None))
+        if rows < learner.steps_per_iteration:
+            chosen = jax.random.choice(
+                key_rows, learner.steps_per_iteration, (rows,), replace=False
+            )
+            flat = take(flat, chosen)
+        ring = history.write(state.history, flat)
+        reward_state, reward_metrics = improve_reward(
+            key_reward, reward, state.reward, ring, demos, config.updates_per_iteration
+        )
+        state = State(
+            learner=learner_state,
+            reward=reward_state,
+            history=ring,
+            iteration=state.iteration + 1,
+            key=key,
+        )
+        return state, metrics | reward_metrics
+
+    def policy(state: State, *, deterministic: bool = False) -> Policy:
+        return learner.policy(state.learner, deterministic=deterministic)
+
+    return Algorithm(
+        init=init,
+        step=step,
+        policy=policy,
+        reward=lambda state: reward.params(state.reward),
+        steps_per_iteration=learner.steps_per_iteration,
+    )

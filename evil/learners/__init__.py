@@ -1,0 +1,1 @@
+"""Reinforcement learning on a reward whose parameters arrive as an argument."""

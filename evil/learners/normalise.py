@@ -1,0 +1,77 @@
+"""Running mean and variance of everything seen so far.
+
+Batches are merged by the parallel form of Welford's update.
+
+Reference: chan1979variance
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array
+
+from evil.learners import returns
+from evil.pytrees import pytree
+
+EPSILON = 1e-8
+
+
+@pytree
+class Moments:
+    """Moments of `count` samples of one shape; before the first, those of a standard normal."""
+
+    count: Array  # [] float32
+    mean: Array
+    variance: Array
+
+
+def init(shape: tuple[int, ...]) -> Moments:
+    """No samples yet."""
+    return Moments(count=jnp.zeros(()), mean=jnp.zeros(shape), variance=jnp.ones(shape))
+
+
+def update(moments: Moments, batch: Array) -> Moments:
+    """Merge samples `[..., *shape]`."""
+    axes = tuple(range(batch.ndim - moments.mean.ndim))
+    size = jnp.asarray(batch.size // max(moments.mean.size, 1), jnp.float32)
+    total = moments.count + size
+    delta = batch.mean(axes) - moments.mean
+    squares = moments.count * moments.variance + size * batch.var(axes)
+    squares = squares + jnp.square(delta) * moments.count * size / total
+    return Moments(
+        count=total,
+        mean=moments.mean + delta * size / total,
+        variance=squares / total,
+    )
+
+
+def normalise(moments: Moments, x: Array, *, clip: float = 10.0) -> Array:
+    """Centre and scale to unit variance, clipped to `±clip` standard deviations."""
+    return jnp.clip((x - moments.mean) / jnp.sqrt(moments.variance + EPSILON), -clip, clip)
+
+
+def scale(moments: Moments, x: Array) -> Array:
+    """Divide by the standard deviation alone, which keeps signs and the size of zero."""
+    return x / jnp.sqrt(moments.variance + EPSILON)
+
+
+@pytree
+class ReturnScale:
+    """The spread of discounted reward sums, by which rewards are divided."""
+
+    moments: Moments
+    running: Array  # [B] discounted sum of each episode in progress
+
+
+def init_return_scale(batch: int) -> ReturnScale:
+    """No rewards yet, in `batch` episodes."""
+    return ReturnScale(moments=init(()), running=jnp.zeros(batch))
+
+
+def scale_rewards(
+    state: ReturnScale, rewards: Array, done: Array, *, discount: Array | float
+) -> tuple[ReturnScale, Array]:
+    """Divide rewards `[T, B]` by the deviation of all discounted sums so far, these included."""
+    totals, running = returns.running_returns(rewards, done, state.running, discount=discount)
+    moments = update(state.moments, totals)
+    return ReturnScale(moments=moments, running=running), scale(moments, rewards)

@@ -1,0 +1,37 @@
+"""From an actor network and observation moments to a policy."""
+
+from __future__ import annotations
+
+from jax import Array
+
+from evil.learners import normalise
+from evil.networks import actor_critic
+from evil.networks.actor_critic import ActorCritic
+from evil.seams import Key, Policy, PyTree
+
+
+def observe(config: actor_critic.Config, moments: normalise.Moments, obs: Array) -> Array:
+    """Observations `[..., *obs_shape]` as the networks see them."""
+    return normalise.normalise(moments, obs) if config.normalise_observations else obs
+
+
+def make(
+    config: actor_critic.Config,
+    module: ActorCritic,
+    params: PyTree = None,
+    *,
+    deterministic: bool = False,
+) -> Policy:
+    """The policy of `params = {"network": ..., "obs_moments": Moments}`, as a policy file holds.
+
+    A deterministic policy plays the mode of its distribution, otherwise it samples.
+    """
+    family = module.family
+
+    def act(params: PyTree, obs: Array, key: Key, memory: PyTree) -> tuple[Array, PyTree]:
+        obs = observe(config, params["obs_moments"], obs)
+        outputs = module.apply(params["network"], obs, method="actor")
+        latent = family.mode(outputs) if deterministic else family.sample(outputs, key)
+        return family.apply(latent), memory
+
+    return Policy(params=params, act=act)

@@ -1,0 +1,307 @@
+"""Proximal policy optimisation, for discrete and continuous actions alike.
+
+    L(θ) = -E min(ρ A, clip(ρ, 1-ε, 1+ε) A) + c_v L_V - c_e H,    ρ = π_θ(a|s) / π_old(a|s)
+
+One `step` is one rollout and the epochs of minibatch updates on it. The rewards are those of the
+`Score` given to `make`; its parameters are an argument of `step`.
+
+Reference: schulman2017ppo
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from evil import schedules
+from evil.distributions import Family
+from evil.environments import episodes
+from evil.errors import UserError
+from evil.learners import losses, normalise, policies, returns, rollout
+from evil.networks import actor_critic
+from evil.networks.actor_critic import ActorCritic
+from evil.pytrees import merge_leading, pytree, take, traced
+from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Transition
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Proximal policy optimisation."""
+
+    num_envs: int = 512
+    """Environments stepped side by side."""
+    num_steps: int = 32
+    """Steps per environment in one rollout."""
+    num_epochs: int = 8
+    """Passes over each rollout."""
+    num_minibatches: int = 16
+    """Gradient steps per pass; must divide num_envs x num_steps."""
+    network: actor_critic.Config = actor_critic.Config()
+    """The actor and the critic."""
+    learning_rate: float = 1e-3
+    """Adam's step size at the start. Traced."""
+    final_learning_rate: float = 5e-5
+    """Adam's step size after `anneal_iterations`. Traced."""
+    anneal_iterations: int = 0
+    """Iterations over which the learning rate falls linearly; 0 keeps it constant."""
+    discount: float = 0.99
+    """Discount γ per step. Traced."""
+    gae_lambda: float = 0.95
+    """λ of the advantage estimates. Traced."""
+    clip: float = 0.2
+    """ε: how far probability ratios may move. Traced."""
+    entropy_coefficient: float = 0.0
+    """Weight of the entropy bonus, reward units per nat. Traced."""
+    value_coefficient: float = 0.5
+    """Weight of the value loss. Traced."""
+    max_gradient_norm: float = 0.5
+    """Global norm to which gradients are clipped. Traced."""
+    clip_values: bool = False
+    """Whether value predictions may move only `clip` away from the old ones."""
+    normalise_rewards: bool = True
+    """Whether rewards are divided by the running deviation of their discounted sums."""
+    normalise_advantages: bool = True
+    """Whether advantages are standardised in each minibatch."""
+    num_starts: int = 64
+    """Fresh episode starts drawn per rollout."""
+
+
+@pytree
+class Hyper:
+    """The traced hyper-parameters, `[]` each: an outer loop may `vmap` over them."""
+
+    learning_rate: Array
+    final_learning_rate: Array
+    discount: Array
+    gae_lambda: Array
+    clip: Array
+    entropy_coefficient: Array
+    value_coefficient: Array
+    max_gradient_norm: Array
+
+
+@pytree
+class State:
+    """Everything that PPO carries from one iteration to the next."""
+
+    network: PyTree
+    optimiser: optax.OptState
+    obs_moments: normalise.Moments
+    return_scale: normalise.ReturnScale
+    episodes: episodes.State
+    reward_memory: PyTree  # carry of the score
+    physics: PyTree  # environment parameters: data, so that worlds may differ between lanes
+    hyper: Hyper
+    iteration: Array  # [] int32
+    key: Key
+
+
+@pytree
+class Batch:
+    """What the loss reads, `[N]` or `[T, B]`."""
+
+    obs: Array  # normalised
+    latent: Array
+    log_prob: Array
+    value: Array
+    advantage: Array
+    target: Array
+
+
+def learning_rate(config: Config, hyper: Hyper, iteration: Array) -> Array:
+    """Step size at an iteration: linear from first to last, or constant."""
+    kind = "linear" if config.anneal_iterations else "constant"
+    first, last = hyper.learning_rate, hyper.final_learning_rate
+    return schedules.rate(kind, first, last, config.anneal_iterations, iteration)
+
+
+def optimiser(hyper: Hyper) -> optax.GradientTransformation:
+    """Adam on clipped gradients, without the step size, which `improve` applies."""
+    return optax.chain(
+        optax.clip_by_global_norm(hyper.max_gradient_norm), optax.scale_by_adam(eps=1e-5)
+    )
+
+
+def loss(
+    network: PyTree, module: ActorCritic, batch: Batch, hyper: Hyper, config: Config, key: Key
+) -> tuple[Array, Metrics]:
+    """The PPO objective on one minibatch `[N]`: loss and diagnostics."""
+    outputs, values = module.apply(network, batch.obs)
+    log_prob = module.family.log_prob(outputs, batch.latent)
+    advantage = batch.advantage
+    if config.normalise_advantages:
+        advantage = losses.standardise(advantage)
+    policy_loss = losses.clipped_surrogate(log_prob, batch.log_prob, advantage, clip=hyper.clip)
+    if config.clip_values:
+        value_loss = losses.clipped_value_error(values, batch.value, batch.target, clip=hyper.clip)
+    else:
+        value_loss = losses.value_error(values, batch.target)
+    entropy = module.family.entropy(outputs, key).mean()
+    total = policy_loss + hyper.value_coefficient * value_loss
+    return total - hyper.entropy_coefficient * entropy, {
+        "learner/policy_loss": policy_loss,
+        "learner/value_loss": value_loss,
+        "learner/entropy": entropy,
+        "learner/approximate_kl": losses.approximate_kl(log_prob, batch.log_prob),
+    }
+
+
+def make_batch(
+    state: State,
+    module: ActorCritic,
+    transitions: Transition,
+    latents: Array,
+    rewards: Array,
+    config: Config,
+) -> Batch:
+    """Values, log-probabilities and advantages of a rollout `[T, B]`, in batched calls."""
+    obs = policies.observe(config.network, state.obs_moments, transitions.obs)
+    next_obs = policies.observe(config.network, state.obs_moments, transitions.next_obs)
+    outputs, values = module.apply(state.network, obs)
+    next_values = module.apply(state.network, next_obs, method="critic")
+    advantage = returns.advantages(
+        rewards,
+        values,
+        next_values,
+        transitions.terminated,
+        transitions.truncated,
+        discount=state.hyper.discount,
+        lambda_=state.hyper.gae_lambda,
+    )
+    return Batch(
+        obs=obs,
+        latent=latents,
+        log_prob=module.family.log_prob(outputs, latents),
+        value=values,
+        advantage=advantage,
+        target=advantage + values,
+    )
+
+
+def improve(
+    state: State, module: ActorCritic, batch: Batch, config: Config, key: Key
+) -> tuple[PyTree, optax.OptState, Metrics]:
+    """All epochs of minibatch steps on one rollout; diagnostics are means over the steps."""
+    rate = learning_rate(config, state.hyper, state.iteration)
+    transform = optimiser(state.hyper)
+    flat = merge_leading(batch)
+    size = flat.advantage.shape[0]
+    gradient = jax.grad(loss, has_aux=True)
+
+    def minibatch(carry: PyTree, inputs: tuple[Array, Key]) -> tuple[PyTree, Metrics]:
+        network, opt_state = carry
+        rows, key = inputs
+        grads, metrics = gradient(network, module, take(flat, rows), state.hyper, config, key)
+        metrics["learner/gradient_norm"] = optax.global_norm(grads)
+        updates, opt_state = transform.update(grads, opt_state, network)
+        network = jax.tree.map(lambda p, u: p - rate * u, network, updates)
+        return (network, opt_state), metrics
+
+    def epoch(carry: PyTree, key: Key) -> tuple[PyTree, Metrics]:
+        key_order, key_loss = jax.random.split(key)
+        order = jax.random.permutation(key_order, size).reshape(config.num_minibatches, -1)
+        keys = jax.random.split(key_loss, config.num_minibatches)
+        return jax.lax.scan(minibatch, carry, (order, keys))
+
+    carry = (state.network, state.optimiser)
+    keys = jax.random.split(key, config.num_epochs)
+    (network, opt_state), metrics = jax.lax.scan(epoch, carry, keys)
+    metrics = jax.tree.map(jnp.mean, metrics)
+    return network, opt_state, metrics | {"learner/learning_rate": rate}
+
+
+def make(config: Config, env: Environment, score: Score) -> Learner:
+    """Bind PPO to an environment and to the form of a reward."""
+    size = config.num_envs * config.num_steps
+    if size % config.num_minibatches:
+        raise UserError(
+            f"{config.num_minibatches} minibatches do not divide a rollout of {config.num_envs} "
+            f"environments x {config.num_steps} steps = {size} transitions"
+        )
+    module = actor_critic.make(config.network, env.spec)
+    family: Family = module.family
+    stochastic = policies.make(config.network, module)
+    greedy = policies.make(config.network, module, deterministic=True)
+
+    def init(key: Key, physics: PyTree = None) -> State:
+        physics = env.params if physics is None else physics
+        physics = jax.tree.map(jnp.asarray, physics)
+        key_network, key_worlds, key = jax.random.split(key, 3)
+        hyper = traced(Hyper, config)
+        params = module.init(key_network, jnp.zeros((1, *env.spec.obs_shape)))
+        return State(
+            network=params,
+            optimiser=optimiser(hyper).init(params),
+            obs_moments=normalise.init(env.spec.obs_shape),
+            return_scale=normalise.init_return_scale(config.num_envs),
+            episodes=episodes.init(
+                env, key_worlds, physics, config.num_envs, bank_size=config.num_starts
+            ),
+            reward_memory=score.memory(config.num_envs),
+            physics=physics,
+            hyper=hyper,
+            iteration=jnp.zeros((), jnp.int32),
+            key=key,
+        )
+
+    def step(state: State, reward_params: PyTree) -> tuple[State, Transition, Metrics]:
+        key_rollout, key_update, key = jax.random.split(state.key, 3)
+
+        def actor(obs: Array, key: Key, memory: PyTree) -> tuple[Array, Array, PyTree]:
+            obs = policies.observe(config.network, state.obs_moments, obs)
+            latent = family.sample(module.apply(state.network, obs, method="actor"), key)
+            return latent, family.apply(latent), memory
+
+        worlds, _, transitions, latents = rollout.collect(
+            env, actor, key_rollout, state.episodes, (), state.physics, config.num_steps
+        )
+        rewards, memory = score.apply(reward_params, state.reward_memory, transitions)
+        done = transitions.terminated | transitions.truncated
+        return_scale, scaled = normalise.scale_rewards(
+            state.return_scale, rewards, done, discount=state.hyper.discount
+        )
+        scaled = scaled if config.normalise_rewards else rewards
+        batch = make_batch(state, module, transitions, latents, scaled, config)
+        params, opt_state, metrics = improve(state, module, batch, config, key_update)
+
+        metrics |= episodes.statistics(worlds) | {
+            "agent/reward": rewards.mean(),
+            "learner/explained_variance": returns.explained_variance(batch.value, batch.target),
+        }
+        state = dataclasses.replace(
+            state,
+            network=params,
+            optimiser=opt_state,
+            # After the update: old and new log-probabilities must see the same observations.
+            obs_moments=normalise.update(state.obs_moments, transitions.obs)
+            if config.network.normalise_observations
+            else state.obs_moments,
+            return_scale=return_scale,
+            episodes=worlds,
+            reward_memory=memory,
+            iteration=state.iteration + 1,
+            key=key,
+        )
+        return state, dataclasses.replace(transitions, log_prob=batch.log_prob), metrics
+
+    def policy(state: State, *, deterministic: bool = False) -> Policy:
+        params = {"network": state.network, "obs_moments": state.obs_moments}
+        return dataclasses.replace(greedy if deterministic else stochastic, params=params)
+
+    def reset_policy(key: Key, state: State) -> State:
+        params = module.init(key, jnp.zeros((1, *env.spec.obs_shape)))
+        return dataclasses.replace(
+            state, network=params, optimiser=optimiser(state.hyper).init(params)
+        )
+
+    return Learner(
+        init=init,
+        step=step,
+        policy=policy,
+        reset_policy=reset_policy,
+        steps_per_iteration=size,
+    )

@@ -1,0 +1,55 @@
+"""Acting in a batch of episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+from jax import Array
+
+from evil.environments import episodes
+from evil.pytrees import select
+from evil.seams import Environment, Key, PyTree, Transition
+
+# (obs [B, ...], key, carry) -> latent, action as applied, carry
+Actor = Callable[[Array, Key, PyTree], tuple[Array, Array, PyTree]]
+
+
+def collect(
+    env: Environment,
+    actor: Actor,
+    key: Key,
+    state: episodes.State,
+    memory: PyTree,
+    physics: PyTree,
+    num_steps: int,
+    *,
+    fresh_memory: PyTree = (),
+) -> tuple[episodes.State, PyTree, Transition, Array]:
+    """Act for `num_steps` in every episode; the bank of fresh starts is redrawn first.
+
+    Returns the episodes, the policy's memory, transitions `[T, B]` and latents `[T, B, ...]`.
+    Where an episode ended, the memory starts again from `fresh_memory`.
+    """
+    key_bank, key_steps = jax.random.split(key)
+    state = episodes.renew(env, key_bank, state, physics)
+
+    def advance(carry: PyTree, key: Key) -> tuple[PyTree, tuple[Transition, Array]]:
+        state, memory = carry
+        key_action, key_world = jax.random.split(key)
+        latent, action, memory = actor(state.obs, key_action, memory)
+        following, step = episodes.step(env, key_world, state, action, physics)
+        transition = Transition(
+            obs=state.obs,
+            action=action,
+            next_obs=step.next_obs,
+            reward=step.reward,
+            terminated=step.terminated,
+            truncated=step.truncated,
+        )
+        memory = select(step.terminated | step.truncated, fresh_memory, memory)
+        return (following, memory), (transition, latent)
+
+    keys = jax.random.split(key_steps, num_steps)
+    (state, memory), (transitions, latents) = jax.lax.scan(advance, (state, memory), keys)
+    return state, memory, transitions, latents

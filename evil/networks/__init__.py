@@ -1,0 +1,1 @@
+"""Flax modules: multilayer perceptrons, actor-critics."""

@@ -1,0 +1,77 @@
+"""Separate actor and critic perceptrons in one module, applied one at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import flax.linen as nn
+from jax import Array
+
+from evil import distributions
+from evil.distributions import Family
+from evil.networks.mlp import MLP, flatten
+from evil.seams import PyTree, Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """An actor-critic network."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """Hidden layers of the actor and, separately, of the critic."""
+    activation: str = "tanh"
+    """Activation of the hidden layers: tanh, relu, elu, silu or gelu."""
+    distribution: Literal["auto", "categorical", "gaussian", "tanh_gaussian"] = "auto"
+    """Policy distribution; auto is categorical or gaussian by the environment's actions."""
+    initial_log_std: float = 0.0
+    """Initial log standard deviation of gaussian policies, in units of half the action range."""
+    normalise_observations: bool = True
+    """Whether the networks see observations centred and scaled by running moments."""
+
+
+class ActorCritic(nn.Module):
+    """An actor that emits what `family` needs and a critic that estimates the return.
+
+    The actor's last layer starts near zero, so that the first policy hardly depends on the
+    observation. The log standard deviation does not depend on it ever.
+    """
+
+    family: Family
+    obs_shape: tuple[int, ...]
+    hidden: tuple[int, ...]
+    activation: str
+    initial_log_std: float = 0.0
+
+    def setup(self) -> None:
+        self.actor_network = MLP(self.hidden, self.family.num_outputs, self.activation, 0.01)
+        self.critic_network = MLP(self.hidden, 1, self.activation, 1.0)
+        if self.family.has_log_std:
+            initialiser = nn.initializers.constant(self.initial_log_std)
+            self.log_std = self.param("log_std", initialiser, (self.family.num_outputs,))
+
+    def __call__(self, obs: Array) -> tuple[PyTree, Array]:
+        return self.actor(obs), self.critic(obs)
+
+    def actor(self, obs: Array) -> PyTree:
+        """Distribution outputs for normalised observations `[..., *obs_shape]`."""
+        output = self.actor_network(flatten(obs, self.obs_shape))
+        if not self.family.has_log_std:
+            return {"logits": output}
+        log_std = self.log_std.reshape((1,) * (output.ndim - 1) + (-1,))
+        return {"mean": output, "log_std": log_std + 0 * output}
+
+    def critic(self, obs: Array) -> Array:
+        """Estimated discounted return `[...]`, in units of the scaled reward."""
+        return self.critic_network(flatten(obs, self.obs_shape)).squeeze(-1)
+
+
+def make(config: Config, spec: Spec) -> ActorCritic:
+    """The network that `config` describes for an environment's observations and actions."""
+    return ActorCritic(
+        family=distributions.make(config.distribution, spec),
+        obs_shape=spec.obs_shape,
+        hidden=config.hidden,
+        activation=config.activation,
+        initial_log_std=config.initial_log_std,
+    )

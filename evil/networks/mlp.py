@@ -1,0 +1,49 @@
+"""The multilayer perceptron, orthogonally initialised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from evil.errors import unknown
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": jnp.tanh,
+    "relu": nn.relu,
+    "elu": nn.elu,
+    "silu": nn.silu,
+    "gelu": nn.gelu,
+}
+
+
+def activation(name: str) -> Callable[[Array], Array]:
+    """The activation function called `name`."""
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]
+
+
+class MLP(nn.Module):
+    """Hidden layers of `hidden` units and a linear output of `outputs`, on the last axis."""
+
+    hidden: tuple[int, ...]
+    outputs: int
+    activation: str = "tanh"
+    output_gain: float = 1.0  # gain of the last layer's orthogonal initialisation
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        nonlinearity = activation(self.activation)
+        for index, width in enumerate(self.hidden):
+            initialiser = nn.initializers.orthogonal(jnp.sqrt(2.0))
+            x = nonlinearity(nn.Dense(width, kernel_init=initialiser, name=f"hidden_{index}")(x))
+        initialiser = nn.initializers.orthogonal(self.output_gain)
+        return nn.Dense(self.outputs, kernel_init=initialiser, name="output")(x)
+
+
+def flatten(x: Array, shape: tuple[int, ...]) -> Array:
+    """Merge the trailing axes `shape` of `x` into one; `shape` may be `()`."""
+    return x.reshape((*x.shape[: x.ndim - len(shape)], -1))

@@ -1,0 +1,51 @@
+"""Which part of a transition a reward looks at."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from evil.errors import unknown
+from evil.networks.mlp import flatten
+from evil.seams import Spec, Transition
+
+Inputs = Literal["s", "sa", "next_s", "ss"]
+NAMES = ("s", "sa", "next_s", "ss")
+
+
+def select(inputs: Inputs, spec: Spec, transitions: Transition) -> Array:
+    """Features `[..., F]` of transitions `[...]`.
+
+    `s` is the observation acted upon, `next_s` its true successor, `ss` both, and `sa` the
+    observation with the applied action (one-hot if discrete). Images are flattened.
+    """
+    if inputs not in NAMES:
+        raise unknown("reward inputs", inputs, NAMES)
+    parts = []
+    if inputs in ("s", "sa", "ss"):
+        parts.append(flatten(transitions.obs, spec.obs_shape))
+    if inputs in ("next_s", "ss"):
+        parts.append(flatten(transitions.next_obs, spec.obs_shape))
+    if inputs == "sa":
+        action = transitions.action
+        parts.append(jax.nn.one_hot(action, spec.num_actions) if spec.is_discrete else action)
+    return jnp.concatenate(parts, axis=-1)
+
+
+def standardise(mean: Array, std: Array, features: Array) -> Array:
+    """Centre and scale features `[..., F]` by moments `[F]`."""
+    return (features - mean) / std
+
+
+def moments(features: Array, valid: Array, *, floor: float) -> tuple[Array, Array]:
+    """Mean and deviation `[F]` of the rows of `features [N, F]` where `valid [N]`.
+
+    The deviation is at least `floor`: a feature that never varies among experts would otherwise
+    separate them from anybody else at any distance.
+    """
+    where = valid[:, None]
+    mean = jnp.mean(features, axis=0, where=where)
+    return mean, jnp.maximum(jnp.std(features, axis=0, where=where), floor)

@@ -1,0 +1,1 @@
+"""Everything that is not mathematics: compiling, logging, saving, stopping, resuming."""

@@ -1,0 +1,130 @@
+"""What every command line has in common: parsing, the run directory, errors and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+
+from evil.config import from_dict, to_dict
+from evil.errors import UserError
+from evil.running import cache, progress, sinks
+from evil.running.directory import RunDirectory
+from evil.running.runner import Interrupted, Session
+from evil.running.signals import stop_on_signal
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Where a run goes and who hears of it."""
+
+    out: str | None = None
+    """Run directory to create; default: runs/<what>-<time>."""
+    resume: str | None = None
+    """Run directory to continue, with the config it was started with."""
+    quiet: bool = False
+    """No progress display."""
+    wandb: str = ""
+    """Weights & Biases project to log to as well, when wandb is installed."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(Generic[T]):
+    """A config and where its run goes, without a prefix to either's options."""
+
+    config: Annotated[T, tyro.conf.arg(name="")]
+    output: Annotated[Output, tyro.conf.arg(name="")]
+
+
+def parse(
+    description: str,
+    make_default: Callable[[argparse.Namespace], T],
+    choosing: Sequence[tuple[str, dict[str, Any]]],
+    arguments: Sequence[str] | None = None,
+) -> tuple[T, Output]:
+    """The config and output options that a command line asks for.
+
+    `choosing` are the options on which the defaults of all others depend, as for argparse
+    (`("--env", {"default": "hopper"})`); they must be fields of the config, too. With `--resume`
+    the defaults are the config of that run. Fields are given by their dotted name.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = [_long(argument) for argument in arguments]
+    scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scout.add_argument("--resume")
+    for name, options in choosing:
+        spellings = {name, name.replace("_", "-")}
+        scout.add_argument(*sorted(spellings), dest=name.lstrip("-"), **options)
+    asked, _ = scout.parse_known_args(arguments)
+    if asked.resume and not {"-h", "--help"} & set(arguments):
+        default = from_dict(RunDirectory.open(asked.resume).read_config())
+    else:
+        default = make_default(asked)
+    parsed = tyro.cli(
+        Arguments[type(default)],
+        args=arguments,
+        default=Arguments(config=default, output=Output()),
+        description=description,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    return parsed.config, parsed.output
+
+
+def _long(argument: str) -> str:
+    """The one short form that the reference's users have in their fingers."""
+    return re.sub(r"^-sd(?==|$)", "--seed", argument)
+
+
+@contextlib.contextmanager
+def session(config: Any, output: Output, *, name: str) -> Iterator[Session]:
+    """A session in a new run directory, or in the one to resume."""
+    if output.resume:
+        directory = RunDirectory.open(output.resume)
+        directory.check_same_config(to_dict(config))
+    else:
+        path = output.out or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        directory = RunDirectory.create(path, to_dict(config))
+    opened = sinks.open_sinks(directory, wandb=output.wandb)
+    try:
+        with stop_on_signal() as stop:
+            yield Session(
+                directory=directory,
+                sinks=opened,
+                progress=progress.choose(output.quiet),
+                stop=stop,
+                checkpoint_interval_s=output.checkpoint_every,
+            )
+    finally:
+        for sink in opened:
+            sink.close()
+
+
+def main(body: Callable[[], None]) -> None:
+    """Run a script: one sentence and exit code 2 for wrong input, 0 after a clean stop."""
+    cache.prepare()
+    try:
+        body()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except Interrupted as stop:
+        print(f"\n{stop}")
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+
+
+def resume_hint(directory: Path) -> str:
+    """The line that says how to go on."""
+    return f"continue with --resume {directory}"

@@ -1,0 +1,94 @@
+"""The device's side of a run: two compiled programs that advance all lanes at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from evil import pytrees
+from evil.running.phase import Phase
+from evil.seams import PyTree
+
+
+def abstract_states(phase: Phase) -> PyTree:
+    """Shapes and types of the stacked states, without computing or compiling anything."""
+    return jax.eval_shape(_init(phase), phase.keys, phase.data)
+
+
+def compile_init(phase: Phase) -> tuple[Callable[[], PyTree], float]:
+    """The program that makes the first states, and the seconds it took to compile."""
+    compiled, seconds = _compile(_init(phase), phase.keys, phase.data)
+    return lambda: compiled(phase.keys, phase.data), seconds
+
+
+def compile_advance(phase: Phase, states: PyTree) -> tuple[Callable[..., Any], float]:
+    """The program `(states, alive [L], count) -> (states, healthy [L], metrics, finite)`.
+
+    It runs `count <= phase.chunk` iterations; the count is an argument, so a short last chunk is
+    the same program. `metrics` holds arrays [chunk, L], of which `count` rows are meaningful;
+    `finite` is bool [leaves, L], in the order of `leaf_names`.
+
+    A lane that was not alive, or has met a number that is not finite, gets back the state it came
+    with. The input is therefore not donated: it is the last state known to be good.
+    """
+    step = jax.vmap(phase.algorithm.step, in_axes=(0, phase.data_axes))
+    rows = jax.eval_shape(step, states, phase.data)[1]
+
+    def advance(states: PyTree, data: PyTree, alive: jax.Array, count: jax.Array) -> Any:
+        def body(index: jax.Array, carry: Any) -> Any:
+            states, metrics = carry
+            states, row = step(states, data)
+            return states, jax.tree.map(lambda x, new: x.at[index].set(new), metrics, row)
+
+        empty = jax.tree.map(lambda x: jnp.zeros((phase.chunk, *x.shape), x.dtype), rows)
+        reached, metrics = lax.fori_loop(0, count, body, (states, empty))
+        finite = _finite(reached)
+        good = jnp.concatenate([alive[None], finite, *map(jnp.isfinite, metrics.values())])
+        healthy = jnp.all(good, axis=0)
+        return pytrees.select(healthy, reached, states), healthy, metrics, finite
+
+    data = jax.device_put(phase.data)
+    arguments = (states, data, jnp.ones(phase.lanes, bool), jnp.int32(phase.chunk))
+    compiled, seconds = _compile(advance, *arguments)
+    return lambda states, alive, count: compiled(states, data, alive, count), seconds
+
+
+def leaf_names(states: PyTree) -> list[str]:
+    """Paths of the leaves that can be non-finite: the floating-point ones."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(states)
+    return [f"state{jax.tree_util.keystr(path)}" for path, leaf in paths if _is_floating(leaf)]
+
+
+def _init(phase: Phase) -> Callable[..., PyTree]:
+    # `step` sees lanes as slices of one array, so weak types would change after the first chunk.
+    def init(keys: jax.Array, data: PyTree) -> PyTree:
+        states = jax.vmap(phase.algorithm.init, in_axes=(0, phase.data_axes))(keys, data)
+        return jax.tree.map(
+            lambda x: lax.convert_element_type(x, x.dtype) if x.weak_type else x, states
+        )
+
+    return init
+
+
+def _compile(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., Any], float]:
+    started = time.perf_counter()
+    compiled = jax.jit(function).lower(*arguments).compile()
+    return compiled, time.perf_counter() - started
+
+
+def _is_floating(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def _finite(states: PyTree) -> jax.Array:
+    """Whether each floating leaf of each lane is finite: bool [leaves, L]."""
+    leaves = jax.tree.leaves(states)
+    flags = [
+        jnp.all(jnp.isfinite(x), axis=tuple(range(1, x.ndim))) for x in leaves if _is_floating(x)
+    ]
+    return jnp.stack(flags) if flags else jnp.ones((0, leaves[0].shape[0]), bool)

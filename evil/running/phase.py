@@ -1,0 +1,99 @@
+"""What the runner is given, and what it gives back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from evil.errors import UserError
+from evil.seams import Algorithm, Key, PyTree
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One algorithm, run for so many iterations on so many lanes at once.
+
+    A lane is one independent run: a seed, or a point of a grid. `env_steps` are everywhere those
+    of one lane, speeds those of all lanes together.
+    """
+
+    name: str  # unique within a run directory
+    algorithm: Algorithm
+    data: PyTree  # an argument of the compiled program, never a constant in it
+    keys: Key  # [L], one per lane
+    iterations: int
+    chunk: int  # iterations between two visits of the host
+    data_axes: PyTree = None  # `vmap`'s in_axes for `data`; None: shared by all lanes
+    log_every: int = 1  # iterations between logged records
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1 or self.log_every < 1 or self.iterations < 0:
+            raise UserError(f"phase {self.name!r}: chunk and log_every must be at least 1.")
+        if self.keys.ndim != 1:
+            raise ValueError(f"phase {self.name!r}: keys must have shape [lanes]")
+
+    @property
+    def lanes(self) -> int:
+        return self.keys.shape[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """A lane that became non-finite, when, and the first quantity that did."""
+
+    lane: int
+    iteration: int  # counted from 1
+    metric: str  # or `state...`, the path of a leaf, where every metric was still finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """How far a phase has come: all that must be remembered besides the states themselves."""
+
+    iteration: int = 0
+    wall_s: float = 0.0  # without compilation
+    compile_s: float = 0.0
+    frozen: tuple[Frozen, ...] = ()
+    last_metrics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    complete: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Position:
+        metrics = {
+            name: np.array([np.nan if x is None else x for x in lanes], np.float64)
+            for name, lanes in value["last_metrics"].items()
+        }
+        return cls(
+            iteration=int(value["iteration"]),
+            wall_s=float(value["wall_s"]),
+            compile_s=float(value["compile_s"]),
+            frozen=tuple(Frozen(**entry) for entry in value["frozen"]),
+            last_metrics=metrics,
+            complete=bool(value["complete"]),
+        )
+
+    def alive(self, lanes: int) -> np.ndarray:
+        """Which of the lanes are still running: bool [L]."""
+        alive = np.ones(lanes, bool)
+        alive[[entry.lane for entry in self.frozen]] = False
+        return alive
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a phase has come to."""
+
+    states: PyTree  # stacked over lanes; of a frozen lane, the last state known to be good
+    iterations: int
+    env_steps: int  # of one lane
+    wall_s: float  # summed over resumed sessions, without compilation
+    compile_s: float
+    env_steps_per_s: float  # all lanes together
+    frozen: tuple[Frozen, ...]
+    last_metrics: Mapping[str, np.ndarray]  # float64 [L]; of a frozen lane, its last good ones

@@ -1,0 +1,164 @@
+"""The runner: drives any algorithm, on any number of lanes, to the end or to a clean stop.
+
+    init ─► [ advance a chunk on the device ─► log, show, save, maybe stop ] ─► Outcome
+
+Interrupted and resumed, a run reaches the same bits as one that was left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from evil.errors import UserError
+from evil.running import lanes, report
+from evil.running.phase import Frozen, Outcome, Phase, Position
+from evil.running.session import Session
+from evil.running.signals import Interrupted
+from evil.seams import PyTree
+
+__all__ = ["Frozen", "Interrupted", "Outcome", "Phase", "Session", "run"]
+
+
+def run(phase: Phase, session: Session | None = None) -> Outcome:
+    """Run `phase`, or whatever of it a checkpoint in the session's directory has left to do.
+
+    Raises `Interrupted`, after saving, if the session was asked to stop.
+    """
+    session = session or Session()
+    states, position = _restored(phase, session)
+    if not position.complete:
+        for sink in session.sinks:
+            sink.rewind(phase.name, position.iteration)
+        session.progress.start(phase.name, position.iteration, phase.iterations)
+        try:
+            states, position = _finish(phase, session, states, position)
+        finally:
+            session.progress.finish()
+    if session.stop.requested:
+        raise Interrupted(phase.name, position.iteration, saved=session.directory is not None)
+    return _outcome(phase, states, position)
+
+
+def _restored(phase: Phase, session: Session) -> tuple[PyTree | None, Position]:
+    """States and position of the newest checkpoint; without one, None and the beginning."""
+    checkpoints = session.checkpoints(phase.name)
+    saved = checkpoints.newest() if checkpoints else None
+    if checkpoints is None or saved is None:
+        return None, Position()
+    try:
+        position = Position.from_json(saved.position)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"checkpoint {saved.path} is corrupt: it names no position.") from error
+    states = checkpoints.restore(saved, lanes.abstract_states(phase))
+    if position.complete == _is_unfinished(phase, position):
+        raise UserError(
+            f"checkpoint {saved.path} does not fit this run: it was not made for "
+            f"{phase.iterations} iterations."
+        )
+    return states, position
+
+
+def _finish(
+    phase: Phase, session: Session, states: PyTree | None, position: Position
+) -> tuple[PyTree, Position]:
+    """Compile, then run chunk after chunk until the phase ends or the session is stopped."""
+    checkpoints = session.checkpoints(phase.name)
+    saved_iteration = None if states is None else position.iteration
+    if states is None:
+        states, position = _first(phase)
+    advance, seconds = lanes.compile_advance(phase, states)
+    position = dataclasses.replace(position, compile_s=position.compile_s + seconds)
+    origin = time.perf_counter() - position.wall_s
+    saved_at = time.perf_counter()
+    while _is_unfinished(phase, position) and not session.stop.requested:
+        due = time.perf_counter() - saved_at >= session.checkpoint_interval_s
+        if checkpoints and due and position.iteration != saved_iteration:
+            checkpoints.save(position.iteration, states, position.to_json())
+            saved_iteration, saved_at = position.iteration, time.perf_counter()
+        states, position = _chunk(phase, session, advance, origin, states, position)
+    position = dataclasses.replace(position, complete=not _is_unfinished(phase, position))
+    if checkpoints and position.iteration != saved_iteration:
+        checkpoints.save(position.iteration, states, position.to_json())
+    return states, position
+
+
+def _first(phase: Phase) -> tuple[PyTree, Position]:
+    init, seconds = lanes.compile_init(phase)
+    started = time.perf_counter()
+    states = jax.block_until_ready(init())
+    return states, Position(compile_s=seconds, wall_s=time.perf_counter() - started)
+
+
+def _is_unfinished(phase: Phase, position: Position) -> bool:
+    return position.iteration < phase.iterations and len(position.frozen) < phase.lanes
+
+
+def _chunk(
+    phase: Phase,
+    session: Session,
+    advance: Callable[..., Any],
+    origin: float,
+    states: PyTree,
+    position: Position,
+) -> tuple[PyTree, Position]:
+    """One call of the compiled program, and everything the host does about its results.
+
+    `origin` is the moment, on `time.perf_counter`, at which `wall_s` was zero.
+    """
+    count = min(phase.chunk, phase.iterations - position.iteration)
+    alive = position.alive(phase.lanes)
+    states, *results = advance(states, alive, np.int32(count))
+    healthy, metrics, finite = jax.device_get(results)
+    metrics = {name: rows[:count] for name, rows in metrics.items()}
+    frozen = [
+        report.frozen(int(lane), position.iteration, count, metrics, finite, states)
+        for lane in np.flatnonzero(alive & ~healthy)
+    ]
+    after = dataclasses.replace(
+        position,
+        iteration=position.iteration + count,
+        wall_s=time.perf_counter() - origin,
+        frozen=(*position.frozen, *frozen),
+        last_metrics=report.last(metrics, healthy, position.last_metrics),
+    )
+    records = report.records(phase, position, after, metrics)
+    for sink in session.sinks:
+        sink.write(records)
+    _show(phase, session, position, after, healthy)
+    return states, after
+
+
+def _show(
+    phase: Phase, session: Session, before: Position, after: Position, healthy: np.ndarray
+) -> None:
+    for entry in after.frozen[len(before.frozen) :]:
+        session.progress.note(
+            f"{phase.name}: lane {entry.lane} is frozen: {entry.metric} was not finite in "
+            f"iteration {entry.iteration}; the other lanes go on."
+        )
+    rate = (after.iteration - before.iteration) / max(after.wall_s - before.wall_s, 1e-9)
+    steps = phase.algorithm.steps_per_iteration * phase.lanes
+    speed = f"{rate * steps:,.0f} env-steps/s" if steps else f"{rate:,.1f} iterations/s"
+    if healthy.any():
+        means = {name: float(x[healthy].mean()) for name, x in after.last_metrics.items()}
+        session.progress.update(after.iteration, speed, means)
+
+
+def _outcome(phase: Phase, states: PyTree, position: Position) -> Outcome:
+    env_steps = position.iteration * phase.algorithm.steps_per_iteration
+    return Outcome(
+        states=states,
+        iterations=position.iteration,
+        env_steps=env_steps,
+        wall_s=position.wall_s,
+        compile_s=position.compile_s,
+        env_steps_per_s=env_steps * phase.lanes / max(position.wall_s, 1e-9),
+        frozen=position.frozen,
+        last_metrics=position.last_metrics,
+    )

@@ -1,0 +1,29 @@
+"""Who watches, records and may stop a run: everything the runner talks to on the host."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from evil.running.checkpoints import Checkpoints
+from evil.running.directory import RunDirectory
+from evil.running.progress import Progress, Quiet
+from evil.running.signals import Stop
+from evil.running.sinks import Sink
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One process working on one run. `Session()` keeps everything in memory."""
+
+    directory: RunDirectory | None = None
+    sinks: tuple[Sink, ...] = ()
+    progress: Progress = dataclasses.field(default_factory=Quiet)
+    stop: Stop = dataclasses.field(default_factory=Stop)
+    checkpoint_interval_s: float = 60.0
+    keep: int = 2  # checkpoints per phase
+
+    def checkpoints(self, phase: str) -> Checkpoints | None:
+        """Where the states of a phase are kept, if anywhere."""
+        if self.directory is None:
+            return None
+        return Checkpoints(self.directory.checkpoints / phase, self.keep)

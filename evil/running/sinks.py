@@ -1,0 +1,163 @@
+"""Where metrics go: a file of JSON lines always, TensorBoard and Weights & Biases on demand."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol, TypeAlias
+
+from evil.errors import UserError
+from evil.running import files
+from evil.running.directory import RunDirectory
+
+Record: TypeAlias = dict[str, Any]
+# phase, iteration, env_steps (of one lane), wall_s, lane, and every metric by its own name
+
+COORDINATES = ("phase", "iteration", "env_steps", "wall_s", "lane")
+
+
+class Sink(Protocol):
+    """Something that keeps records."""
+
+    def write(self, records: Sequence[Record]) -> None: ...
+
+    def rewind(self, phase: str, iteration: int) -> None:
+        """Forget records of `phase` beyond `iteration`: they are about to be computed again."""
+
+    def close(self) -> None: ...
+
+
+def open_sinks(
+    directory: RunDirectory, tensorboard: bool | None = None, wandb: str = ""
+) -> tuple[Sink, ...]:
+    """The sinks of a run: `metrics.jsonl`, TensorBoard (None: if installed), a W&B project."""
+    sinks: list[Sink] = [JsonLines(directory.metrics)]
+    if tensorboard or (tensorboard is None and importlib.util.find_spec("tensorboardX")):
+        sinks.append(TensorBoard(directory.tensorboard))
+    if wandb:
+        sinks.append(WeightsAndBiases(directory, wandb))
+    return tuple(sinks)
+
+
+class JsonLines:
+    """`metrics.jsonl`: one object per logged iteration and lane, in the order they happened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream: IO[str] | None = None
+
+    def write(self, records: Sequence[Record]) -> None:
+        with files.explained("write", self._path):
+            if self._stream is None:
+                self._stream = self._path.open("a", encoding="utf-8")
+            self._stream.write("".join(map(files.line, records)))
+            self._stream.flush()  # what a checkpoint says was logged must survive a kill
+
+    def rewind(self, phase: str, iteration: int) -> None:
+        self.close()
+        if not self._path.exists():
+            return
+        with files.explained("read", self._path):
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(True)
+        kept = [line for line in lines if _stays(line, phase, iteration)]
+        if kept != lines:
+            files.write_atomically(self._path, "".join(kept))
+
+    def close(self) -> None:
+        if self._stream is not None:
+            with files.explained("write", self._path):
+                self._stream.close()
+            self._stream = None
+
+
+class TensorBoard:
+    """Event files with scalars named `phase/lane/owner/quantity`, by iteration.
+
+    Each phase has its own writer, because TensorBoard rewinds a whole writer at a time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, Any] = {}
+        if not importlib.util.find_spec("tensorboardX"):
+            raise UserError("TensorBoard was asked for, but tensorboardX is not installed.")
+
+    def write(self, records: Sequence[Record]) -> None:
+        with files.explained("write", self._folder):
+            for record in records:
+                phase, lane, iteration = record["phase"], record["lane"], record["iteration"]
+                if phase not in self._writers:
+                    self.rewind(phase, 0)
+                for name, value in _metrics(record).items():
+                    tag = f"{phase}/{lane}/{name}"
+                    self._writers[phase].add_scalar(tag, value, iteration)
+            for writer in self._writers.values():
+                writer.flush()
+
+    def rewind(self, phase: str, iteration: int) -> None:
+        import tensorboardX
+
+        if phase in self._writers:
+            self._writers.pop(phase).close()
+        folder = str(self._folder / phase)
+        with files.explained("write", self._folder):
+            self._writers[phase] = tensorboardX.SummaryWriter(folder, purge_step=iteration + 1)
+
+    def close(self) -> None:
+        while self._writers:
+            self._writers.popitem()[1].close()
+
+
+class WeightsAndBiases:
+    """A run in a Weights & Biases project, continued under the same id on resume.
+
+    It cannot forget, so a resumed run may repeat a few iterations there, with equal values.
+    """
+
+    def __init__(self, directory: RunDirectory, project: str) -> None:
+        if not importlib.util.find_spec("wandb"):
+            raise UserError("Weights & Biases was asked for, but wandb is not installed.")
+        wandb: Any = importlib.import_module("wandb")
+
+        note = directory.path / "wandb.json"
+        known = files.read_json(note).get("id") if note.exists() else None
+        self._run = wandb.init(
+            project=project,
+            name=directory.path.name,
+            dir=str(directory.path),
+            config=directory.read_config(),
+            id=known,
+            resume="allow",
+        )
+        files.write_json(note, {"id": self._run.id})
+
+    def write(self, records: Sequence[Record]) -> None:
+        for record in records:
+            prefix = f"{record['phase']}/{record['lane']}"
+            values = {f"{prefix}/{name}": value for name, value in _metrics(record).items()}
+            place = {f"{record['phase']}/{name}": record[name] for name in COORDINATES[1:4]}
+            self._run.log(values | place)
+
+    def rewind(self, phase: str, iteration: int) -> None:
+        pass
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _metrics(record: Mapping[str, Any]) -> Record:
+    return {name: value for name, value in record.items() if name not in COORDINATES}
+
+
+def _stays(text: str, phase: str, iteration: int) -> bool:
+    """Whether a line of metrics survives a rewind; one torn by a kill does not."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        record = json.loads(text)
+        return text.endswith("\n") and (
+            record["phase"] != phase or record["iteration"] <= iteration
+        )
+    return False

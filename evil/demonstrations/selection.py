@@ -1,0 +1,82 @@
+"""Which episodes and steps of the demonstrations an experiment may learn from.
+
+These run once, on the host, before anything is traced: the number of rows they leave is a shape.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from evil.demonstrations.demonstrations import Demonstrations, with_rows
+from evil.errors import UserError
+
+
+def choose(
+    demos: Demonstrations, num_demos: int | None = None, subsample: int = 1
+) -> Demonstrations:
+    """The first `num_demos` episodes (all if None), and every `subsample`-th of their rows.
+
+    Each episode starts at its own offset below `subsample`: 0, then spread by the golden ratio.
+    """
+    num_episodes = len(demos.length)
+    num_demos = num_episodes if num_demos is None else num_demos
+    if not 1 <= num_demos <= num_episodes:
+        raise UserError(f"asked for {num_demos} demonstrations, but there are {num_episodes}.")
+    if subsample < 1:
+        raise UserError(f"subsample must be 1 or more (every k-th step), found {subsample}.")
+    chosen = _rows_by_episode(demos)[:num_demos]
+    for index, rows in enumerate(chosen):
+        offset = int(subsample * (index * 0.618034 % 1.0))
+        chosen[index] = rows[min(offset, max(len(rows) - 1, 0)) :: subsample]
+    return _episodes(demos, np.arange(num_demos), np.concatenate(chosen))
+
+
+def split(
+    demos: Demonstrations, fraction: float, by: Literal["episodes", "steps"] = "episodes"
+) -> tuple[Demonstrations, Demonstrations]:
+    """`(training, held out)`, where the second has about `fraction` of the whole, at least one.
+
+    By episodes, the last ones are held out, which is what measures generalisation; by steps, rows
+    spread evenly over all episodes are, which is all that a single episode allows.
+    """
+    per_episode = _rows_by_episode(demos)
+    rows = np.concatenate(per_episode)
+    total = len(per_episode) if by == "episodes" else len(rows)
+    if not 0.0 < fraction < 1.0 or total < 2:
+        raise UserError(
+            f"cannot hold out a fraction {fraction} of {total} {by}: "
+            "the fraction must lie between 0 and 1, and there must be two or more."
+        )
+    held = min(max(round(total * fraction), 1), total - 1)
+    if by == "episodes":
+        cut = total - held
+        kept, out = np.concatenate(per_episode[:cut]), np.concatenate(per_episode[cut:])
+        episodes = np.arange(total)
+        return _episodes(demos, episodes[:cut], kept), _episodes(demos, episodes[cut:], out)
+    is_held = np.zeros(total, bool)
+    is_held[(2 * np.arange(held) + 1) * total // (2 * held)] = True
+    whole = np.arange(len(per_episode))
+    return _episodes(demos, whole, rows[~is_held]), _episodes(demos, whole, rows[is_held])
+
+
+def _rows_by_episode(demos: Demonstrations) -> list[np.ndarray]:
+    rows = np.sort(np.asarray(demos.rows)[: int(demos.count)])
+    episode = rows // demos.action.shape[1]
+    return [rows[episode == e] for e in range(len(demos.length))]
+
+
+def _episodes(demos: Demonstrations, which: np.ndarray, rows: np.ndarray) -> Demonstrations:
+    """Keep the episodes `which` (ascending) and `rows` of them, renumbered to the new axes."""
+    if len(rows) == 0:
+        raise UserError("no step of the chosen demonstrations is in use.")
+    arrays = {
+        name: np.asarray(getattr(demos, name))[which]
+        for name in ("obs", "action", "reward", "length", "terminated")
+    }
+    steps, longest = arrays["action"].shape[1], arrays["length"].max()
+    for name, size in (("obs", longest + 1), ("action", longest), ("reward", longest)):
+        arrays[name] = arrays[name][:, :size]
+    episode, step = np.divmod(rows, steps)
+    return with_rows(arrays, np.searchsorted(which, episode) * longest + step)

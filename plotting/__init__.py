@@ -1,0 +1,26 @@
+"""Figures of a run, from nothing but the files in its directory.
+
+learning.py   true return over environment steps
+gap.py        learned reward, expert against learner
+landmark.py   recovered reward against what the task is about
+"""
+
+from pathlib import Path
+
+from plotting import gap, landmark, learning
+from plotting.runs import NoData
+
+__all__ = ["NoData", "draw_all"]
+
+
+def draw_all(run: str | Path) -> list[Path]:
+    """Draw every figure whose data the run has, into `<run>/figures/`; returns their paths."""
+    if not Path(run).is_dir():
+        raise NoData(f"{run}: no such run directory.")
+    drawn = []
+    for figure in (learning, gap, landmark):
+        try:
+            drawn.append(figure.draw(run))
+        except NoData:
+            continue
+    return drawn

@@ -1,0 +1,120 @@
+"""Reading a run directory: `metrics.jsonl`, `summary.json`, and curves over seeds from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class NoData(ValueError):
+    """The run has not recorded what a figure shows: one sentence that says what is missing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One metric of one phase over environment steps, for every lane (seed) that logged it."""
+
+    steps: np.ndarray  # [K]
+    values: np.ndarray  # [K, lanes], NaN where a lane has no finite value
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean over the lanes that have a value: `[K]`."""
+        return np.nanmean(self.values, axis=1)
+
+    @property
+    def band(self) -> tuple[np.ndarray, np.ndarray]:
+        """Quartiles over lanes; of fewer than four, the smallest and the largest."""
+        edges = (0.25, 0.75) if self.lanes >= 4 else (0.0, 1.0)
+        low, high = np.nanquantile(self.values, edges, axis=1)
+        return low, high
+
+    @property
+    def lanes(self) -> int:
+        return self.values.shape[1]
+
+
+def records(run: str | Path) -> list[dict[str, Any]]:
+    """The records of `metrics.jsonl`; a last line that is still being written is left out."""
+    path = Path(run) / "metrics.jsonl"
+    if not path.is_file():
+        raise NoData(f"{path}: no such file.")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            if number == len(lines):
+                break
+            raise NoData(f"{path}: line {number} is not JSON.") from None
+        if not isinstance(record, dict):
+            raise NoData(f"{path}: line {number} is not a JSON object.")
+        found.append(record)
+    return found
+
+
+def summary(run: str | Path) -> dict[str, Any]:
+    """`summary.json`, or nothing while the run has not finished."""
+    path = Path(run) / "summary.json"
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise NoData(f"{path}: not a JSON object.") from None
+
+
+def number(value: Any) -> float | None:
+    """A finite number from a summary's entry: a number, `{"mean": number}`, or nothing."""
+    if isinstance(value, dict):
+        value = value.get("mean")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
+
+
+def phases(logged: Sequence[dict[str, Any]]) -> list[str]:
+    """The phases of a run, in the order in which they began."""
+    return list(dict.fromkeys(str(record.get("phase", "")) for record in logged))
+
+
+def curve(logged: Sequence[dict[str, Any]], phase: str, metric: str) -> Curve | None:
+    """One metric of one phase, or None if it was never logged with a finite value.
+
+    Where a lane logged the same step twice, as after a resume, the last value counts.
+    """
+    points: dict[tuple[float, Any], float] = {}
+    for record in logged:
+        value, steps = number(record.get(metric)), number(record.get("env_steps"))
+        if str(record.get("phase", "")) == phase and value is not None and steps is not None:
+            points[steps, record.get("lane", 0)] = value
+    if not points:
+        return None
+    steps = {step: row for row, step in enumerate(sorted({step for step, _ in points}))}
+    lanes = {lane: column for column, lane in enumerate(sorted({lane for _, lane in points}))}
+    values = np.full((len(steps), len(lanes)), np.nan)
+    for (step, lane), value in points.items():
+        values[steps[step], lanes[lane]] = value
+    return Curve(steps=np.array(list(steps)), values=values)
+
+
+def title(run: str | Path) -> str:
+    """What was run where, as far as the summary says: `irl on hopper (positional)`."""
+    found = summary(run)
+    env, backend = found.get("env"), found.get("backend")
+    place = f"{env} ({backend})" if env and backend else str(env or Path(run).resolve().name)
+    return f"{found['algorithm']} on {place}" if found.get("algorithm") else place
+
+
+def spread(curves: Sequence[Curve]) -> str:
+    """What line and band of these curves are, for a subtitle."""
+    lanes = max(curve.lanes for curve in curves)
+    if lanes == 1:
+        return "one seed"
+    return f"mean of {lanes} seeds, {'quartiles' if lanes >= 4 else 'range'} shaded"

@@ -1,0 +1,162 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evil import demonstrations
+from evil.errors import UserError
+
+LENGTHS = (3, 5, 2)
+
+
+def make(lengths=LENGTHS, discrete=True):
+    """Observation t of episode e is [10e + t, 1]; its reward t; episode 0 and 2 terminate."""
+    return demonstrations.from_episodes(
+        [
+            {
+                "obs": np.stack([10 * e + np.arange(n + 1), np.ones(n + 1)], axis=1),
+                "action": np.arange(n) % 2 if discrete else np.full((n, 3), 0.1 * e),
+                "reward": np.arange(n),
+                "terminated": e % 2 == 0,
+            }
+            for e, n in enumerate(lengths)
+        ]
+    )
+
+
+def used(demos):
+    """The first observation feature of every step in use."""
+    rows = demos.rows[: int(demos.count)]
+    return demonstrations.transitions(demos, rows).obs[:, 0].astype(int).tolist()
+
+
+def test_episodes_are_padded_and_every_step_is_in_use():
+    demos = make()
+    assert demos.obs.shape == (3, 6, 2) and demos.obs.dtype == jnp.float32
+    assert demos.action.shape == (3, 5) and demos.action.dtype == jnp.int32
+    assert make(discrete=False).action.shape == (3, 5, 3)
+    assert demos.length.tolist() == list(LENGTHS)
+    assert int(demos.count) == 10
+    assert used(demos) == [0, 1, 2, 10, 11, 12, 13, 14, 20, 21]
+
+
+def test_transitions_know_their_successor_and_how_an_episode_ended():
+    demos = make()
+    rows = jnp.array([[1, 2], [5, 9]])  # T = 5: episode 0 steps 1 and 2, episode 1 steps 0 and 4
+    found = demonstrations.transitions(demos, rows)
+    assert found.obs[..., 0].tolist() == [[1, 2], [10, 14]]
+    assert found.next_obs[..., 0].tolist() == [[2, 3], [11, 15]]
+    assert found.reward.tolist() == [[1, 2], [0, 4]]
+    assert found.terminated.tolist() == [[False, True], [False, False]]
+    assert found.truncated.tolist() == [[False, False], [False, True]]
+
+
+def test_samples_are_uniform_over_valid_rows_only():
+    demos = make()
+    half = demos.__class__(**{**vars(demos), "count": jnp.int32(4)})
+    sample = jax.jit(demonstrations.sample, static_argnums=2)
+    found = np.asarray(sample(jax.random.key(0), half, 4000).obs[:, 0])
+    values, counts = np.unique(found, return_counts=True)
+    assert values.tolist() == [0, 1, 2, 10]
+    # 1000 expected each, standard deviation sqrt(4000 · ¼ · ¾) = 27
+    assert np.all(np.abs(counts - 1000) < 130)
+
+
+def test_selections_vmap_over_the_same_episodes():
+    demos = make()
+    rows = jnp.array([[0, 1, 0], [6, 7, 8]])  # observations 0, 1, padding; 11, 12, 13
+    batch = demos.__class__(**{**vars(demos), "rows": rows, "count": jnp.array([2, 3])})
+    axes = demos.__class__(**{**dict.fromkeys(vars(demos)), "rows": 0, "count": 0})
+    mean, std = jax.vmap(demonstrations.statistics, in_axes=(axes,))(batch)
+    np.testing.assert_allclose(mean[:, 0], [0.5, 12.0], rtol=1e-6)
+    np.testing.assert_allclose(std[:, 0], [0.5, np.sqrt(2 / 3)], rtol=1e-6)
+
+
+def test_statistics_ignore_padding_and_unused_rows():
+    demos = make()
+    mean, std = jax.jit(demonstrations.statistics)(demos)
+    valid = np.array(used(demos), np.float32)
+    np.testing.assert_allclose(mean, [valid.mean(), 1.0], rtol=1e-6)
+    np.testing.assert_allclose(std, [valid.std(), 0.0], rtol=1e-6)
+
+
+def test_returns_sum_the_steps_of_each_episode():
+    demos = make()
+    poisoned = demos.__class__(**{**vars(demos), "reward": demos.reward.at[0, 3:].set(99.0)})
+    assert demonstrations.returns(poisoned).tolist() == [3.0, 10.0, 1.0]
+
+
+def test_choose_takes_the_first_episodes():
+    chosen = demonstrations.choose(make(), num_demos=1)
+    assert used(chosen) == [0, 1, 2]
+    assert chosen.obs.shape == (1, 4, 2)  # trimmed to the longest that is left
+
+
+def test_rows_are_renumbered_when_the_longest_episode_goes():
+    chosen = demonstrations.choose(make((3, 2, 5)), num_demos=2)
+    assert chosen.action.shape == (2, 3)
+    assert used(chosen) == [0, 1, 2, 10, 11]
+    _, held_out = demonstrations.split(make((5, 2, 3)), 0.7)
+    assert used(held_out) == [10, 11, 20, 21, 22]
+
+
+def test_choose_takes_every_kth_step_from_an_offset_per_episode():
+    # offsets floor(2 · frac(0.618 e)) = 0, 1, 0
+    assert used(demonstrations.choose(make(), subsample=2)) == [0, 2, 11, 13, 20]
+    # floor(20 · ·) = 0, 12, 4, capped at the last step: every episode keeps one
+    assert used(demonstrations.choose(make(), subsample=20)) == [0, 14, 21]
+
+
+def test_choose_twice_subsamples_what_is_left():
+    once = demonstrations.choose(make((8,)), subsample=2)
+    assert used(demonstrations.choose(once, subsample=2)) == [0, 4]
+
+
+@pytest.mark.parametrize("num_demos", [0, 4])
+def test_choose_says_how_many_there_are(num_demos):
+    with pytest.raises(UserError, match=f"asked for {num_demos} demonstrations, but there are 3"):
+        demonstrations.choose(make(), num_demos)
+
+
+def test_choose_rejects_a_subsample_of_zero():
+    with pytest.raises(UserError, match="subsample"):
+        demonstrations.choose(make(), subsample=0)
+
+
+def test_split_by_episodes_holds_out_the_last():
+    training, held_out = demonstrations.split(make(), 0.3)
+    assert used(training) == [0, 1, 2, 10, 11, 12, 13, 14]
+    assert used(held_out) == [20, 21]
+    assert held_out.terminated.tolist() == [True]
+
+
+def test_split_by_steps_spreads_over_one_episode():
+    training, held_out = demonstrations.split(make((10,)), 0.2, by="steps")
+    assert used(held_out) == [2, 7]
+    assert used(training) == [0, 1, 3, 4, 5, 6, 8, 9]
+
+
+def test_split_needs_two_of_what_it_splits():
+    with pytest.raises(UserError, match="1 episodes"):
+        demonstrations.split(make((4,)), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"obs": np.zeros((3, 2))}, "episode 0: 3 observations, 3 actions"),
+        ({"reward": np.zeros(2)}, r"rewards of shape \(2,\)"),
+    ],
+)
+def test_episodes_with_wrong_lengths_are_refused(change, message):
+    episode = {"obs": np.zeros((4, 2)), "action": np.zeros(3, int)}
+    with pytest.raises(UserError, match=message):
+        demonstrations.from_episodes([episode | change])
+
+
+def test_episodes_must_agree_and_exist():
+    ours = {"obs": np.zeros((3, 2)), "action": np.zeros(2, int)}
+    with pytest.raises(UserError, match="episode 1: each action is float32"):
+        demonstrations.from_episodes([ours, ours | {"action": np.zeros((2, 1))}])
+    with pytest.raises(UserError, match="at least one episode"):
+        demonstrations.from_episodes([])

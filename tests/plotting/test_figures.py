@@ -1,0 +1,239 @@
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.colors
+import numpy as np
+import pytest
+
+import plotting
+from plotting import gap, landmark, learning, runs, style
+
+SUMMARY = {
+    "env": "hopper",
+    "backend": "positional",
+    "algorithm": "irl",
+    "expert_return": {"mean": 30.0, "per_seed": [29.0, 31.0]},
+    "bc_return": 12.0,
+    "random_return": None,
+}
+
+
+def record(phase, iteration, lane, **metrics):
+    coordinates = {"iteration": iteration, "env_steps": 100 * (iteration + 1), "wall_s": 1.0}
+    return {"phase": phase, **coordinates, "lane": lane, **metrics}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Two seeds: inverse RL returns 10 i + lane, its gap 3 - i; retraining returns 5 i."""
+    logged = []
+    for lane in (0, 1):
+        for i in range(3):
+            metrics = {
+                "agent/return": 10.0 * i + lane,
+                "reward/gap": 3.0 - i,
+                "reward/expert_mean": 4.0,
+                "reward/agent_mean": 1.0 + i,
+            }
+            logged.append(record("irl", i, lane, **metrics))
+            logged.append(record("retrain", i, lane, **{"agent/return": 5.0 * i}))
+    logged.append({"phase": "bc", "iteration": 9, "env_steps": 0, "lane": 0, "agent/return": 12.0})
+    write_metrics(tmp_path, logged)
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
+    generator = np.random.default_rng(0)
+    x = generator.uniform(size=400)
+    np.savez(
+        tmp_path / "landmark.npz",
+        expert_x=x,
+        expert_reward=2.0 * x,
+        agent_x=np.append(x, np.nan),
+        agent_reward=np.append(-x, 0.0),
+        label=np.array("forward velocity"),
+    )
+    return tmp_path
+
+
+def write_metrics(run, logged):
+    lines = "".join(json.dumps(entry) + "\n" for entry in logged)
+    (run / "metrics.jsonl").write_text(lines)
+
+
+def line(axes, label):
+    (found,) = [entry for entry in axes.get_lines() if entry.get_label() == label]
+    return found
+
+
+def assert_line(axes, label, x, y, role):
+    found = line(axes, label)
+    np.testing.assert_allclose(found.get_xdata(), x)
+    np.testing.assert_allclose(found.get_ydata(), y)
+    assert matplotlib.colors.same_color(found.get_color(), style.COLOURS[role])
+
+
+def test_every_figure_whose_data_exist_is_drawn(run):
+    paths = plotting.draw_all(run)
+    assert paths == [run / "figures" / f"{name}.png" for name in ("learning", "gap", "landmark")]
+    for path in paths:
+        assert path.read_bytes().startswith(b"\x89PNG")
+    (run / "landmark.npz").unlink()
+    write_metrics(run, [record("rl", 0, 0, **{"agent/return": 1.0})])
+    assert plotting.draw_all(run) == [run / "figures" / "learning.png"]
+
+
+def test_learning_shows_mean_band_and_references(run):
+    (axes,) = learning.figure(run).axes
+    assert_line(axes, "inverse RL", [100, 200, 300], [0.5, 10.5, 20.5], "irl")
+    assert_line(axes, "retrained from scratch", [100, 200, 300], [0, 5, 10], "retrain")
+    band = axes.collections[0].get_datalim(axes.transData)
+    assert (band.y0, band.y1) == (0.0, 21.0)  # two seeds: from the smaller to the larger
+    assert_line(axes, "_expert", [0, 1], [30, 30], "expert")
+    assert_line(axes, "_bc", [0, 1], [12, 12], "bc")
+    assert len(axes.get_lines()) == 4  # random is null, and cloning takes no environment steps
+    assert {text.get_text() for text in axes.texts} == {
+        "expert  30",
+        "behavioural cloning  12",
+    }
+
+
+def test_labels_of_references_do_not_overlap(run):
+    close = SUMMARY | {"bc_return": 29.9, "random_return": 29.8}
+    (run / "summary.json").write_text(json.dumps(close))
+    figure = learning.figure(run)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.y0)
+    assert len(boxes) == 3
+    assert all(lower.y1 <= upper.y0 + 1 for lower, upper in itertools.pairwise(boxes))
+    names = [text.get_text().split("  ")[0] for text in axes.texts]
+    assert names == ["random", "behavioural cloning", "expert"]  # from below, as they rank
+    heights = [text.xy[1] for text in axes.texts]
+    np.testing.assert_allclose(np.mean(heights), 29.9)  # moved apart, not away
+
+
+def test_gap_shows_the_means_it_lies_between(run):
+    upper, lower = gap.figure(run).axes
+    assert_line(upper, "expert", [100, 200, 300], [4, 4, 4], "expert")
+    assert_line(upper, "learner", [100, 200, 300], [1, 2, 3], "irl")
+    assert_line(lower, "inverse RL", [100, 200, 300], [3, 2, 1], "irl")
+
+
+def test_gap_alone_has_one_panel(run):
+    write_metrics(run, [record("irl", i, 0, **{"reward/gap": 1.0}) for i in range(2)])
+    assert len(gap.figure(run).axes) == 1
+
+
+def test_landmark_shows_correlation_and_binned_mean(run):
+    expert, agent = landmark.figure(run).axes
+    assert expert.get_title(loc="left") == "expert: correlation +1.00"
+    assert agent.get_title(loc="left") == "agent: correlation -1.00"
+    assert expert.get_xlabel() == "forward velocity"
+    mean = line(expert, "mean")
+    width = 1 / landmark.NUM_BINS
+    np.testing.assert_allclose(mean.get_ydata(), 2 * mean.get_xdata(), atol=width)
+    assert len(expert.collections[0].get_offsets()) == 400  # few enough to be shown one by one
+
+
+def test_many_points_are_shown_as_a_density(run, monkeypatch):
+    monkeypatch.setattr(landmark, "MAX_SCATTER", 100)
+    expert, _ = landmark.figure(run).axes
+    density = expert.collections[0]
+    assert density.get_array().sum() == 400
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [
+        ([1, 2, 3], [2, 4, 7], 5 / np.sqrt(2 * 38 / 3)),  # Σ dx dy = 5, Σ dx² = 2, Σ dy² = 38/3
+        ([1, 1, 1], [2, 4, 7], np.nan),
+        ([1], [2], np.nan),
+    ],
+)
+def test_pearson(x, y, expected):
+    np.testing.assert_allclose(landmark.pearson(np.array(x), np.array(y)), expected)
+
+
+def test_a_curve_ignores_what_is_not_finite_and_keeps_the_last_of_repeated_steps():
+    logged = [
+        record("irl", 0, 0, gap=1.0),
+        record("irl", 0, 0, gap=3.0),  # logged again after a resume
+        record("irl", 0, 1, gap=None),
+        record("irl", 1, 1, gap=5.0),
+        record("rl", 1, 0, gap=9.0),
+        record("irl", 2, 0, gap=float("nan")),
+    ]
+    found = runs.curve(logged, "irl", "gap")
+    np.testing.assert_array_equal(found.steps, [100, 200])
+    np.testing.assert_array_equal(found.values, [[3.0, np.nan], [np.nan, 5.0]])
+    np.testing.assert_array_equal(found.mean, [3.0, 5.0])
+    assert runs.curve(logged, "irl", "return") is None
+
+
+def test_four_seeds_have_quartiles():
+    found = runs.Curve(steps=np.array([1]), values=np.array([[0.0, 1.0, 2.0, 3.0]]))
+    assert [edge.item() for edge in found.band] == [0.75, 2.25]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (2, 2.0),
+        ({"mean": 1.5, "per_seed": [1, 2]}, 1.5),
+        (None, None),
+        ({"mean": None}, None),
+        (True, None),
+        (float("inf"), None),
+        ("3", None),
+    ],
+)
+def test_numbers_of_a_summary(value, expected):
+    assert runs.number(value) == expected
+
+
+def test_a_line_that_is_being_written_is_left_out_and_a_broken_one_is_not(run):
+    path = run / "metrics.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + '{"phase": "irl", "iter')
+    assert len(runs.records(run)) == 13
+    path.write_text("nonsense\n" + whole)
+    with pytest.raises(plotting.NoData, match="line 1 is not JSON"):
+        runs.records(run)
+
+
+def test_what_is_missing_is_named(run, tmp_path):
+    write_metrics(run, [record("retrain", 0, 0, loss=1.0)])
+    with pytest.raises(plotting.NoData, match="no phase logged agent/return"):
+        learning.draw(run)
+    with pytest.raises(plotting.NoData, match="phase irl logged no reward/gap"):
+        gap.draw(run)
+    np.savez(run / "landmark.npz", expert_x=np.zeros(2))
+    with pytest.raises(plotting.NoData, match="not the arrays of a landmark"):
+        landmark.draw(run)
+    assert plotting.draw_all(run) == []
+    with pytest.raises(plotting.NoData, match="no such run directory"):
+        plotting.draw_all(tmp_path / "absent")
+
+
+def test_pickled_landmarks_are_not_loaded(run):
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("unpickled",))
+
+    bomb = np.array([Bomb()], dtype=object)
+    names = ("expert_x", "expert_reward", "agent_x", "agent_reward", "label")
+    np.savez(run / "landmark.npz", **dict.fromkeys(names, bomb))
+    with pytest.raises(plotting.NoData, match="landmark"):
+        landmark.draw(run)
+
+
+def test_the_command_prints_what_it_drew(run, tmp_path):
+    command = [sys.executable, "-m", "plotting"]
+    options = {"capture_output": True, "text": True, "cwd": Path(plotting.__file__).parents[1]}
+    drawn = subprocess.run([*command, str(run)], check=True, **options)
+    figures = {str(path) for path in run.glob("figures/*.png")}
+    assert len(figures) == 3 and set(drawn.stdout.split()) == figures
+    failed = subprocess.run([*command, str(tmp_path / "absent")], check=False, **options)
+    assert failed.returncode == 2
+    assert "no such run directory" in failed.stderr and "Traceback" not in failed.stderr

@@ -36,8 +36,8 @@ def init(
     env: Environment, key: Key, params: PyTree, num_envs: int, *, bank_size: int = 64
 ) -> State:
     """Start `num_envs` episodes."""
-    key_start, key_bank = jax.random.split(key)
-    world, obs = _fresh(env, key_start, params, num_envs)
+    fresh = _fresh(env, key, params, num_envs + bank_size)  # one reset compiles, not two
+    world, obs = take(fresh, jnp.arange(num_envs))
     return State(
         world=world,
         obs=obs,
@@ -46,7 +46,7 @@ def init(
         last_return=jnp.zeros(num_envs),
         last_length=jnp.zeros(num_envs, jnp.int32),
         has_completed=jnp.zeros(num_envs, bool),
-        bank=_fresh(env, key_bank, params, bank_size),
+        bank=take(fresh, jnp.arange(num_envs, num_envs + bank_size)),
     )
 
 

@@ -25,7 +25,7 @@ from evil.errors import UserError
 from evil.imitation import history
 from evil.learners import ppo
 from evil.pytrees import merge_leading, pytree, take
-from evil.rewards import ensemble, moment_matching
+from evil.rewards import ensemble
 from evil.seams import Algorithm, Environment, Key, Learner, Metrics, Policy, PyTree, RewardModel
 
 
@@ -35,8 +35,8 @@ class Config:
 
     learner: ppo.Config = ppo.Config()
     """Improves the policy on the present reward."""
-    reward: ensemble.Config | moment_matching.Config = ensemble.Config()
-    """Tells the expert from the agent."""
+    reward: ensemble.Config = ensemble.Config()
+    """Tells the expert from the agent; an ensemble of one is a single reward model."""
     updates_per_iteration: int = 10
     """Reward updates after each policy update."""
     history: Literal["all", "current"] = "all"

@@ -8,10 +8,12 @@ import dataclasses
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
+import rich.box
+import rich.console
+import rich.table
 import tyro
 
 from evil.config import from_dict, to_dict
@@ -22,6 +24,15 @@ from evil.running.runner import Interrupted, Session
 from evil.running.signals import stop_on_signal
 
 T = TypeVar("T")
+
+RETURN_NAMES = {
+    "random_return": "random actions",
+    "final_return": "IRL policy",
+    "bc_return": "behavioural cloning",
+    "retrain_return": "retrained on the recovered reward",
+    "rl_return": "trained on the real reward",
+    "survival_return": "trained on survival alone",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +131,24 @@ def main(body: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except Interrupted as stop:
-        print(f"\n{stop}")
+        print(f"\n{stop} Continue with --resume.")
     except BrokenPipeError:
         raise SystemExit(0) from None
 
 
-def resume_hint(directory: Path) -> str:
-    """The line that says how to go on."""
-    return f"continue with --resume {directory}"
+def show_returns(summary: Mapping[str, Any]) -> None:
+    """A table of all true returns that a summary reports, beside the expert's."""
+    expert = summary["expert_return"]
+    table = rich.table.Table(box=rich.box.SIMPLE, title_justify="left")
+    for heading in ("true return", "mean", "of expert", "each seed"):
+        table.add_column(heading, justify="left" if heading == "true return" else "right")
+    table.add_row("expert", f"{expert:,.1f}", "", "")
+    for name, value in summary.items():
+        if not name.endswith("_return") or name == "expert_return" or value is None:
+            continue
+        mean = value["mean"] if isinstance(value, dict) else value
+        seeds = value["per_seed"] if isinstance(value, dict) else []
+        share = f"{100 * mean / expert:.0f} %" if expert > 0 else ""
+        cells = "  ".join(f"{x:,.1f}" for x in seeds)
+        table.add_row(RETURN_NAMES.get(name, name), f"{mean:,.1f}", share, cells)
+    rich.console.Console().print(table)

@@ -54,12 +54,13 @@ def records(
         for lane in range(phase.lanes):
             if iteration >= end.get(lane, iteration + 1):
                 continue
+            name, number = phase.logged_as(lane)
             record = {
-                "phase": phase.name,
+                "phase": name,
                 "iteration": iteration,
                 "env_steps": iteration * phase.algorithm.steps_per_iteration,
                 "wall_s": round(before.wall_s + (row + 1) * span_s, 3),
-                "lane": lane,
+                "lane": number,
             }
             found.append(record | {name: rows[row, lane] for name, rows in metrics.items()})
     return found

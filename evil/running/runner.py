@@ -34,7 +34,8 @@ def run(phase: Phase, session: Session | None = None) -> Outcome:
     states, position = _restored(phase, session)
     if not position.complete:
         for sink in session.sinks:
-            sink.rewind(phase.name, position.iteration)
+            for name in phase.logged_names:
+                sink.rewind(name, position.iteration)
         session.progress.start(phase.name, position.iteration, phase.iterations)
         try:
             states, position = _finish(phase, session, states, position)
@@ -138,8 +139,9 @@ def _show(
     phase: Phase, session: Session, before: Position, after: Position, healthy: np.ndarray
 ) -> None:
     for entry in after.frozen[len(before.frozen) :]:
+        name, number = phase.logged_as(entry.lane)
         session.progress.note(
-            f"{phase.name}: lane {entry.lane} is frozen: {entry.metric} was not finite in "
+            f"{name}: lane {number} is frozen: {entry.metric} was not finite in "
             f"iteration {entry.iteration}; the other lanes go on."
         )
     rate = (after.iteration - before.iteration) / max(after.wall_s - before.wall_s, 1e-9)

@@ -1,0 +1,79 @@
+"""Policies and rewards as files: weights, and a config from which the rest is rebuilt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evil import environments, registry
+from evil.config import from_dict, to_dict
+from evil.demonstrations import from_episodes
+from evil.errors import UserError
+from evil.learners import normalise, policies
+from evil.networks import actor_critic
+from evil.running import weights
+from evil.seams import Environment, Policy, PyTree, RewardModel, Spec
+
+
+def save_policy(
+    path: Path, policy: Policy, config: actor_critic.Config, spec: Spec, **meta: Any
+) -> Path:
+    """Write a policy of `evil.learners.policies`; returns the safetensors file."""
+    described = {"kind": "policy", "config": to_dict(config), **_world(spec), **meta}
+    return weights.save(path, policy.params, described)
+
+
+def load_policy(path: Path, *, deterministic: bool = False) -> tuple[Environment, Policy]:
+    """The policy in a file and the environment it was trained in."""
+    env, config, _ = _described(path, "policy")
+    module = actor_critic.make(config, env.spec)
+
+    def like(key: jax.Array) -> PyTree:
+        return {
+            "network": module.init(key, jnp.zeros((1, *env.spec.obs_shape))),
+            "obs_moments": normalise.init(env.spec.obs_shape),
+        }
+
+    params, _ = weights.load(path, jax.eval_shape(like, jax.random.key(0)))
+    return env, policies.make(config, module, params, deterministic=deterministic)
+
+
+def save_reward(path: Path, params: PyTree, config: Any, spec: Spec, **meta: Any) -> Path:
+    """Write the parameters that a reward model's score reads; returns the safetensors file."""
+    described = {"kind": "reward", "config": to_dict(config), **_world(spec), **meta}
+    return weights.save(path, params, described)
+
+
+def load_reward(path: Path) -> tuple[Environment, RewardModel, PyTree]:
+    """The environment of a recovered reward, the model it belongs to, and its parameters."""
+    env, config, _ = _described(path, "reward")
+    model: RewardModel = registry.make(config, env)
+    demos = from_episodes([_nothing(env.spec)])
+
+    def like(key: jax.Array) -> PyTree:
+        return model.params(model.init(key, demos))
+
+    params, _ = weights.load(path, jax.eval_shape(like, jax.random.key(0)))
+    return env, model, params
+
+
+def _world(spec: Spec) -> dict[str, str]:
+    return {"env": spec.name, "backend": spec.backend}
+
+
+def _described(path: Path, kind: str) -> tuple[Environment, Any, dict[str, Any]]:
+    meta = weights.describe(path)
+    if meta.get("kind") != kind or not isinstance(meta.get("config"), dict):
+        raise UserError(f"{path}: expected a {kind} of this library, found {meta.get('kind')!r}.")
+    env = environments.make(str(meta.get("env")), meta.get("backend") or None)
+    return env, from_dict(meta["config"]), meta
+
+
+def _nothing(spec: Spec) -> dict[str, np.ndarray]:
+    """An episode of one step, of the right shapes."""
+    action = np.zeros(1, np.int32) if spec.is_discrete else np.zeros((1, spec.action_size))
+    return {"obs": np.zeros((2, *spec.obs_shape), np.float32), "action": action}

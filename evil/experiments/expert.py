@@ -1,0 +1,145 @@
+"""Training an expert on the real reward and collecting demonstrations from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from evil import environments
+from evil.config import to_dict
+from evil.demonstrations import Demonstrations, catalogue, from_episodes
+from evil.evaluation import episodes
+from evil.experiments import artefacts, measure
+from evil.learners import alone, ppo
+from evil.rewards import fixed
+from evil.running.runner import Outcome, Phase, Session, run
+from evil.seams import Environment, Key, Policy
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """An expert trained on the real reward."""
+
+    env: str = "hopper"
+    """Environment, e.g. hopper, walker2d, cartpole, or any Gymnax id."""
+    backend: str | None = None
+    """Physics backend of a Brax environment: positional (default), spring, generalized or mjx."""
+    seed: int = 0
+    """Seed of everything random."""
+    num_seeds: int = 1
+    """Candidates trained side by side; the best becomes the expert."""
+    iterations: int = 600
+    """Rollouts per candidate."""
+    chunk: int = 10
+    """Iterations between two updates of the display."""
+    num_demos: int = 20
+    """Episodes to ship."""
+    evaluation_episodes: int = 100
+    """Episodes behind the score card."""
+    deterministic: bool = False
+    """Whether the expert plays the mode of its policy rather than samples."""
+    learner: ppo.Config = ppo.Config()
+    """How it is trained."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Expert:
+    """What training an expert gives."""
+
+    policy: Policy
+    demonstrations: Demonstrations
+    card: dict[str, Any]
+
+
+def train(config: Config, session: Session) -> Expert:
+    """Train, keep the best candidate, and collect its episodes."""
+    env = environments.make(config.env, config.backend)
+    learner = ppo.make(config.learner, env, fixed.real())
+    key_train, key_test, key_card, key_demos = jax.random.split(jax.random.key(config.seed), 4)
+    outcome = run(
+        Phase(
+            name="expert",
+            algorithm=alone.make(learner),
+            data=(),
+            keys=jax.random.split(key_train, config.num_seeds),
+            iterations=config.iterations,
+            chunk=config.chunk,
+        ),
+        session,
+    )
+    policies = {
+        name: measure.stacked_policy(learner.policy, outcome.states, deterministic=mode)
+        for name, mode in (("sampled", False), ("mode", True))
+    }
+    chosen = policies["mode" if config.deterministic else "sampled"]
+    # Chosen on other episodes than those it is then judged by.
+    trial = measure.returns(env, {"trial": chosen}, key_test, config.evaluation_episodes)["trial"]
+    best = int(trial.mean(axis=1).argmax())
+    singles = {
+        name: jax.tree.map(lambda x: x[best : best + 1], policy)
+        for name, policy in policies.items()
+    }
+    random_policy = episodes.random_policy(env)
+    played = measure.returns(env, singles, key_card, config.evaluation_episodes)
+    at_random = measure.mean_return(env, random_policy, key_card, config.evaluation_episodes)
+    expert = measure.unstack(chosen, best)
+    demos = collect(env, expert, key_demos, config.num_demos)
+    card = _card(config, outcome, played, at_random, best)
+    return Expert(policy=expert, demonstrations=demos, card=card)
+
+
+def write(config: Config, session: Session) -> Path:
+    """Train an expert and ship it; returns its folder."""
+    assert session.directory is not None
+    expert = train(config, session)
+    spec = environments.make(config.env, config.backend).spec
+    weights = artefacts.save_policy(
+        session.directory.policy / "policy", expert.policy, config.learner.network, spec
+    )
+    session.directory.write_summary(expert.card)
+    return catalogue.write(spec, expert.demonstrations, [weights], expert.card)
+
+
+def collect(env: Environment, policy: Policy, key: Key, num_episodes: int) -> Demonstrations:
+    """Full episodes of a policy as demonstrations."""
+    played = jax.device_get(jax.jit(lambda key: episodes.play(env, policy, key, num_episodes))(key))
+    lengths = played.length
+    return from_episodes(
+        [
+            {
+                "obs": played.obs[index, : lengths[index] + 1],
+                "action": played.action[index, : lengths[index]],
+                "reward": played.reward[index, : lengths[index]],
+                "terminated": played.terminated[index],
+            }
+            for index in range(num_episodes)
+        ]
+    )
+
+
+def _card(
+    config: Config,
+    outcome: Outcome,
+    played: dict[str, np.ndarray],
+    at_random: float,
+    best: int,
+) -> dict[str, Any]:
+    shown = played["mode" if config.deterministic else "sampled"]
+    return {
+        "return_mean": float(shown.mean()),
+        "return_std": float(shown.std()),
+        "return_mean_of_mode": float(played["mode"].mean()),
+        "return_mean_of_samples": float(played["sampled"].mean()),
+        "random_return_mean": at_random,
+        "episodes": config.evaluation_episodes,
+        "actions": "mode" if config.deterministic else "sampled",
+        "env_steps": outcome.env_steps,
+        "wall_s": outcome.wall_s,
+        "candidate": best,
+        "candidates": config.num_seeds,
+        "config": to_dict(config),
+    }

@@ -1,0 +1,187 @@
+"""Sizes of everything, by environment and by how much time there is.
+
+smoke   seconds: does it run at all
+quick   minutes on two CPU cores
+paper   the published setting, for an accelerator
+auto    paper on an accelerator, quick otherwise
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax
+
+from evil import environments
+from evil.errors import unknown
+from evil.experiments import expert as experts
+from evil.experiments import recover
+from evil.imitation import bc, irl
+from evil.learners import ppo
+from evil.networks import actor_critic
+from evil.rewards import ensemble, moment_matching
+
+Preset = Literal["smoke", "quick", "paper"]
+PRESETS = ("auto", "smoke", "quick", "paper")
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """A learner and for how long it learns."""
+
+    learner: ppo.Config
+    iterations: int
+
+    def annealed(self) -> ppo.Config:
+        """The learner, with its learning rate falling over the whole run."""
+        return dataclasses.replace(self.learner, anneal_iterations=self.iterations)
+
+
+# With discount 0.99 and no entropy bonus, hopper stays in gaits worth 1500 to 1650.
+LOCOMOTION = ppo.Config(discount=0.995, entropy_coefficient=0.005)
+# Its physics costs five times hopper's: smaller rollouts, more of them.
+CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=256, num_steps=16, num_minibatches=8)
+SMALL = ppo.Config(
+    num_envs=64, num_steps=64, num_epochs=4, num_minibatches=8, learning_rate=2.5e-3,
+    final_learning_rate=1e-4, entropy_coefficient=0.01,
+)  # fmt: skip
+
+QUICK = {
+    "hopper": Size(LOCOMOTION, 300),
+    "walker2d": Size(LOCOMOTION, 300),
+    "halfcheetah": Size(CHEETAH, 250),
+    "ant": Size(LOCOMOTION, 200),
+    "humanoid": Size(LOCOMOTION, 200),
+    "cartpole": Size(SMALL, 60),
+    "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 250),
+    "reacher": Size(dataclasses.replace(SMALL, num_envs=128, num_steps=50), 200),
+    "gridworld": Size(dataclasses.replace(SMALL, num_steps=20), 60),
+}
+
+SMOKE = {"num_envs": 16, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4}
+PAPER_NETWORK = actor_critic.Config(hidden=(256, 256))
+PAPER_LOCOMOTION = ppo.Config(
+    num_envs=2048, num_steps=10, num_epochs=4, num_minibatches=32, network=PAPER_NETWORK,
+    learning_rate=3e-4, final_learning_rate=3e-4, clip_values=True,
+)  # fmt: skip
+PAPER_SMALL = dataclasses.replace(PAPER_LOCOMOTION, entropy_coefficient=0.01)
+PAPER = {
+    **dict.fromkeys(
+        ("hopper", "walker2d", "ant", "humanoid", "halfcheetah"), Size(PAPER_LOCOMOTION, 2441)
+    ),
+    "cartpole": Size(
+        dataclasses.replace(
+            PAPER_SMALL, num_envs=4, num_steps=128, num_minibatches=4, learning_rate=2.5e-4
+        ),
+        976,
+    ),
+    "pendulum": Size(
+        dataclasses.replace(
+            PAPER_SMALL, num_envs=64, num_steps=16, num_minibatches=8, learning_rate=1e-3,
+            max_gradient_norm=1.0,
+        ),
+        1953,
+    ),
+    "reacher": Size(
+        dataclasses.replace(
+            PAPER_SMALL, num_envs=128, num_steps=100, num_epochs=10, num_minibatches=10
+        ),
+        100,
+    ),
+    "gridworld": Size(
+        dataclasses.replace(
+            PAPER_SMALL, num_envs=16, num_steps=10, num_epochs=10, num_minibatches=10,
+            learning_rate=1e-3,
+        ),
+        100,
+    ),
+}  # fmt: skip
+
+
+def resolve(preset: str) -> Preset:
+    """`auto` by the device that JAX found; UserError for a name that is no preset."""
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    if preset != "auto":
+        return preset  # pyright: ignore[reportReturnType]
+    return "quick" if jax.default_backend() == "cpu" else "paper"
+
+
+def size(env: str, preset: Preset) -> Size:
+    """The learner for an environment, by its canonical name, and its number of iterations."""
+    if preset == "smoke":
+        learner = dataclasses.replace(QUICK.get(env, Size(SMALL, 0)).learner, **SMOKE)
+        return Size(learner, 6)
+    table = PAPER if preset == "paper" else QUICK
+    return table.get(env) or Size(PAPER_SMALL if preset == "paper" else SMALL, 300)
+
+
+def recovery(
+    env: str, preset: str, *, irl_plus: bool, backend: str | None = None
+) -> recover.Config:
+    """The whole main study for an environment."""
+    name, resolved = environments.canonical(env), resolve(preset)
+    chosen = size(name, resolved)
+    iterations = chosen.iterations
+    rollout = chosen.learner.num_envs * chosen.learner.num_steps
+    updates, batch, hidden = {
+        "smoke": (2, 64, (32, 32)),
+        "quick": (10, 1024, (64, 64)),
+        "paper": (20, 4096, (128, 128)),
+    }[resolved]
+    # The published step size falls within a sixth of the run (400 of 2441 iterations).
+    decay = {"smoke": iterations, "quick": iterations, "paper": 400}[resolved]
+    member = moment_matching.Config(
+        hidden=hidden, batch_size=min(batch, rollout), schedule_updates=decay * updates
+    )
+    rows = min(500 if resolved == "paper" else 512, rollout)
+    return recover.Config(
+        env=name,
+        irl_plus=irl_plus,
+        preset=resolved,
+        backend=backend,
+        iterations=iterations,
+        chunk=max(1, min(10, iterations // 50)),
+        bc_iterations=3 if resolved == "smoke" else 60,
+        evaluation_episodes=4 if resolved == "smoke" else 100,
+        algorithm=irl.Config(
+            learner=chosen.annealed(),
+            reward=ensemble.Config(member=member, size=5 if irl_plus else 1),
+            updates_per_iteration=updates,
+            history="all" if irl_plus else "current",
+            rows_per_iteration=rows,
+            capacity=rows * iterations,
+        ),
+        bc=bc.Config(
+            network=chosen.learner.network,
+            updates_per_iteration=10 if resolved == "smoke" else 100,
+        ),
+    )
+
+
+EXPERT_ITERATIONS = {
+    "hopper": 600,
+    "walker2d": 600,
+    "halfcheetah": 900,
+    "ant": 1500,
+    "humanoid": 1500,
+    "cartpole": 150,
+    "pendulum": 400,
+    "reacher": 400,
+    "gridworld": 100,
+}
+
+
+def expert(env: str, backend: str | None) -> experts.Config:
+    """How an expert is trained on an environment."""
+    name = environments.canonical(env)
+    chosen = size(name, "quick")
+    iterations = EXPERT_ITERATIONS.get(name, 2 * chosen.iterations)
+    return experts.Config(
+        env=name,
+        backend=backend,
+        iterations=iterations,
+        num_seeds=2,
+        learner=Size(chosen.learner, iterations).annealed(),
+    )

@@ -1,0 +1,284 @@
+"""The main study: demonstrations in, a recovered reward out, a policy retrained on it.
+
+    bc        behavioural cloning, the baseline without a reward
+    irl       the game between policy and reward
+    retrain   fresh policies on the frozen reward, on the real one, and on mere survival
+
+The last three share learner, budget and compiled program, so that a weak learner or a bonus for
+survival is not mistaken for the reward's merit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evil import environments, registry
+from evil.demonstrations import Demonstrations, catalogue, choose, load, returns, sample
+from evil.evaluation import episodes
+from evil.experiments import artefacts, measure
+from evil.imitation import bc, history, irl
+from evil.learners import alone
+from evil.rewards import combine, fixed
+from evil.running import memory
+from evil.running.directory import RunDirectory
+from evil.running.runner import Outcome, Phase, Session, run
+from evil.seams import Algorithm, Environment, Key, Policy, PyTree, RewardModel
+
+BASELINES = ("retrain", "rl", "survival")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Recovering a reward from demonstrations."""
+
+    env: str = "hopper"
+    """Environment: hopper, walker2d, halfcheetah, ant, humanoid, cartpole, pendulum, reacher,
+    gridworld, or any Gymnax id."""
+    irl_plus: bool = False
+    """IRL++ (all past policies, an ensemble) rather than plain IRL (the current policy)."""
+    preset: str = "auto"
+    """Sizes of everything: smoke, quick, paper, or auto: paper on an accelerator, else quick."""
+    backend: str | None = None
+    """Physics backend of a Brax environment: positional (default), spring, generalized or mjx."""
+    seed: int = 1
+    """Seed of everything random; seed k+1 is not one of the lanes of seed k."""
+    num_seeds: int = 1
+    """Independent runs side by side in one compiled program."""
+    demos: str | None = None
+    """File of demonstrations; default: those shipped for the environment."""
+    num_demos: int | None = None
+    """How many episodes to use; default: all."""
+    subsample: int = 1
+    """Use every k-th step of each episode."""
+    iterations: int = 300
+    """Iterations of the game, and of each retraining."""
+    chunk: int = 5
+    """Iterations between two updates of the display."""
+    bc_iterations: int = 60
+    """Validations of behavioural cloning at most."""
+    retrain: bool = True
+    """Whether to retrain on the recovered, the real and the survival reward."""
+    evaluation_episodes: int = 100
+    """Full episodes behind each reported return."""
+    deterministic: bool = False
+    """Whether evaluated policies play their mode rather than sample."""
+    algorithm: irl.Config = irl.Config()
+    """The game."""
+    bc: bc.Config = bc.Config()
+    """The baseline."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What there is to imitate, and in which world."""
+
+    env: Environment
+    demos: Demonstrations
+    expert_return: float
+    random_return: float | None
+
+
+def read_problem(config: Config) -> Problem:
+    """The environment and the demonstrations that a config names."""
+    env = environments.make(config.env, config.backend)
+    if config.demos is None:
+        demos, card = catalogue.demonstrations(env.spec)
+        expert_return, random_return = card["return_mean"], card["random_return_mean"]
+    else:
+        demos, _ = load(config.demos, env.spec)
+        expert_return, random_return = float(returns(demos).mean()), None
+    demos = choose(demos, config.num_demos, config.subsample)
+    return Problem(env=env, demos=demos, expert_return=expert_return, random_return=random_return)
+
+
+def study(config: Config, session: Session) -> dict[str, Any]:
+    """Go through all phases, measure, and fill the run directory; returns the summary."""
+    problem = read_problem(config)
+    env, demos = problem.env, problem.demos
+    key_measure, *phase_keys = jax.random.split(jax.random.key(config.seed), 6)
+    keys = {
+        name: jax.random.split(key, config.num_seeds)
+        for name, key in zip(("bc", "irl", *BASELINES), phase_keys, strict=True)
+    }
+    cloning, game = bc.make(config.bc, env), irl.make(config.algorithm, env)
+
+    def phase(name: str, algorithm: Algorithm, iterations: int) -> Outcome:
+        return run(
+            Phase(
+                name=name,
+                algorithm=algorithm,
+                data=demos,
+                keys=keys[name],
+                iterations=iterations,
+                chunk=config.chunk,
+            ),
+            session,
+        )
+
+    outcomes = {
+        "bc": phase("bc", cloning, config.bc_iterations),
+        "irl": phase("irl", game, config.iterations),
+    }
+    mode = config.deterministic
+    policies = {
+        "bc": measure.stacked_policy(cloning.policy, outcomes["bc"].states, deterministic=mode),
+        "irl": measure.stacked_policy(game.policy, outcomes["irl"].states, deterministic=mode),
+    }
+    reward_params = jax.vmap(game.reward)(outcomes["irl"].states)
+    if config.retrain:
+        algorithm, again = retraining(config, env, reward_params, keys)
+        outcomes["retrain"] = run(again, session)
+        policies |= _split(algorithm, outcomes["retrain"], mode)
+    session.progress.note(f"playing {config.evaluation_episodes} full episodes with each policy")
+    played = measure.returns(
+        env, _sharing_act(policies, config), key_measure, config.evaluation_episodes
+    )
+    summary = summarise(config, problem, outcomes, played, key_measure)
+    if session.directory is not None:
+        summary |= write(session.directory, config, problem, outcomes, policies, reward_params)
+        session.directory.write_summary(summary)
+    return summary
+
+
+def retraining(
+    config: Config, env: Environment, reward_params: PyTree, keys: dict[str, Key]
+) -> tuple[Algorithm, Phase]:
+    """Fresh policies on the recovered reward, the real one and survival: a lane each per seed."""
+    model: RewardModel = registry.make(config.algorithm.reward, env)
+    score = combine.weighted(model.score, fixed.real(), fixed.survival())
+    algorithm = alone.make(registry.make(config.algorithm.learner, env, score))
+    weights = jnp.repeat(jnp.eye(len(BASELINES)), config.num_seeds, axis=0)
+    recovered = jax.tree.map(
+        lambda x: jnp.tile(x, (len(BASELINES),) + (1,) * (x.ndim - 1)), reward_params
+    )
+    return algorithm, Phase(
+        name="retrain",
+        algorithm=algorithm,
+        data={"weights": weights, "parts": (recovered, (), ())},
+        data_axes=0,
+        keys=jnp.concatenate([keys[name] for name in BASELINES]),
+        groups=BASELINES,
+        iterations=config.iterations,
+        chunk=config.chunk,
+    )
+
+
+def summarise(
+    config: Config,
+    problem: Problem,
+    outcomes: dict[str, Outcome],
+    played: dict[str, np.ndarray],
+    key: Key,
+) -> dict[str, Any]:
+    """What a run has to say for itself, by the contract of the run directory."""
+    random_return = problem.random_return
+    if random_return is None:
+        policy = episodes.random_policy(problem.env)
+        random_return = measure.mean_return(problem.env, policy, key, config.evaluation_episodes)
+    game = outcomes["irl"]
+    named = {f"{name}_return": measure.summarise(x) for name, x in played.items()}
+    return {
+        "env": problem.env.spec.name,
+        "backend": problem.env.spec.backend,
+        "algorithm": "irl_plus" if config.irl_plus else "irl",
+        "preset": config.preset,
+        "seeds": [config.seed, config.num_seeds],
+        "expert_return": problem.expert_return,
+        "random_return": random_return,
+        "demonstrations": int(problem.demos.length.shape[0]),
+        "env_steps": game.env_steps,
+        "wall_s": sum(outcome.wall_s for outcome in outcomes.values()),
+        "compile_s": sum(outcome.compile_s for outcome in outcomes.values()),
+        "env_steps_per_s": game.env_steps_per_s,
+        "peak_memory_mb": memory.peak_memory_mb(),
+        "final_return": named.pop("irl_return"),
+        **named,
+        "phases": {
+            name: {
+                "wall_s": outcome.wall_s,
+                "compile_s": outcome.compile_s,
+                "env_steps_per_s": outcome.env_steps_per_s,
+                "frozen": [dataclasses.asdict(lane) for lane in outcome.frozen],
+            }
+            for name, outcome in outcomes.items()
+        },
+    }
+
+
+def write(
+    directory: RunDirectory,
+    config: Config,
+    problem: Problem,
+    outcomes: dict[str, Outcome],
+    policies: dict[str, Policy],
+    reward_params: PyTree,
+) -> dict[str, Any]:
+    """Policies and rewards of every seed, and the landmark data; returns what they show."""
+    spec, network = problem.env.spec, config.algorithm.learner.network
+    for lane in range(config.num_seeds):
+        for name in ("irl", "retrain"):
+            if name in policies:
+                single = measure.unstack(policies[name], lane)
+                artefacts.save_policy(directory.policy / f"{name}-{lane}", single, network, spec)
+        single = jax.tree.map(lambda x, lane=lane: x[lane], reward_params)
+        artefacts.save_reward(
+            directory.reward / f"reward-{lane}", single, config.algorithm.reward, spec
+        )
+    if spec.landmark is None:
+        return {}
+    arrays = landmark(config, problem, outcomes["irl"].states, reward_params)
+    np.savez_compressed(directory.path / "landmark.npz", **arrays)
+    correlation = measure.correlation(arrays["expert_x"], arrays["expert_reward"])
+    together = measure.correlation(
+        np.concatenate([arrays["expert_x"], arrays["agent_x"]]),
+        np.concatenate([arrays["expert_reward"], arrays["agent_reward"]]),
+    )
+    return {"landmark_correlation": {"expert": correlation, "together": together}}
+
+
+def landmark(
+    config: Config, problem: Problem, states: PyTree, reward_params: PyTree, num: int = 4096
+) -> dict[str, Any]:
+    """The recovered reward beside the observation that the task is about, for the first seed.
+
+    Of the expert's steps and of those in the agent's history, which spans all its policies.
+    """
+    spec, demos = problem.env.spec, problem.demos
+    assert spec.landmark is not None
+    index, label = spec.landmark
+    model: RewardModel = registry.make(config.algorithm.reward, problem.env)
+    first = jax.tree.map(lambda x: x[0], (states.history, reward_params))
+    ring, params = first
+    key = jax.random.key(config.seed)
+    arrays: dict[str, Any] = {"label": np.array(label)}
+    for who, steps in (
+        ("expert", sample(key, demos, num)),
+        ("agent", history.sample(key, ring, num)),
+    ):
+        rewards, _ = model.score.apply(params, model.score.memory(num), steps)
+        arrays[f"{who}_x"] = np.asarray(steps.obs[:, index])
+        arrays[f"{who}_reward"] = np.asarray(rewards)
+    return arrays
+
+
+def _split(algorithm: Algorithm, outcome: Outcome, deterministic: bool) -> dict[str, Policy]:
+    """The retrained policies by what they were trained on, stacked over seeds."""
+    stacked = measure.stacked_policy(algorithm.policy, outcome.states, deterministic=deterministic)
+    parts = jax.tree.map(lambda x: x.reshape((len(BASELINES), -1, *x.shape[1:])), stacked)
+    return {name: measure.unstack(parts, index) for index, name in enumerate(BASELINES)}
+
+
+def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Policy]:
+    """Policies of the same kind of network play in one compiled program: give them one `act`."""
+    same = {"irl", *BASELINES}
+    if config.bc.network == config.algorithm.learner.network and config.bc.loss == "nll":
+        same.add("bc")
+    return {
+        name: dataclasses.replace(policies["irl"], params=policy.params) if name in same else policy
+        for name, policy in policies.items()
+    }

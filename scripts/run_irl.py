@@ -1,0 +1,43 @@
+"""Recover a reward from demonstrations, and retrain a policy on it.
+
+    python scripts/run_irl.py --env hopper --irl_plus
+
+goes through behavioural cloning, inverse reinforcement learning, and fresh policies trained on
+the recovered reward, on the real one and on mere survival. The run directory holds the
+checkpoints, metrics, summary, the recovered reward and the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import plotting
+from evil.experiments import presets, recover
+from evil.running import command
+
+
+def default(asked: argparse.Namespace) -> recover.Config:
+    return presets.recovery(asked.env, asked.preset, irl_plus=asked.irl_plus, backend=asked.backend)
+
+
+CHOOSING = [
+    ("--env", {"default": "hopper"}),
+    ("--backend", {}),
+    ("--preset", {"default": "auto"}),
+    ("--irl_plus", {"action": argparse.BooleanOptionalAction, "default": False}),
+]
+
+
+def main() -> None:
+    config, output = command.parse(__doc__ or "", default, CHOOSING)
+    name = f"{config.env}-{'irl_plus' if config.irl_plus else 'irl'}"
+    with command.session(config, output, name=name) as session:
+        summary = recover.study(config, session)
+        assert session.directory is not None
+        plotting.draw_all(session.directory.path)
+    command.show_returns(summary)
+    print(f"everything about this run is in {session.directory.path}")
+
+
+if __name__ == "__main__":
+    command.main(main)

@@ -1,0 +1,30 @@
+"""Train an expert on the real reward, and collect demonstrations from it.
+
+    python scripts/train_expert.py --env hopper
+
+writes the policy, twenty episodes and a score card to experts/, beside the run directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from evil.experiments import expert, presets
+from evil.running import command
+
+
+def default(asked: argparse.Namespace) -> expert.Config:
+    return presets.expert(asked.env, asked.backend)
+
+
+def main() -> None:
+    config, output = command.parse(
+        __doc__ or "", default, [("--env", {"default": "hopper"}), ("--backend", {})]
+    )
+    with command.session(config, output, name=f"expert-{config.env}") as session:
+        folder = expert.write(config, session)
+    print(f"the expert is in {folder}")
+
+
+if __name__ == "__main__":
+    command.main(main)

@@ -49,6 +49,11 @@ def select(mask: jax.Array, on_true: T, on_false: T) -> T:
     return jax.tree.map(choose, on_true, on_false)
 
 
+def align(x: jax.Array, ndim: int) -> jax.Array:
+    """`x` with axes of length one in front, up to `ndim`: `[F]` beside `[T, B, F]`."""
+    return x.reshape((1,) * (ndim - x.ndim) + x.shape)
+
+
 def merge_leading(tree: T, count: int = 2) -> T:
     """Merge the first `count` axes of every leaf, e.g. `[T, B, ...]` into `[T·B, ...]`."""
     return jax.tree.map(lambda x: x.reshape((-1, *x.shape[count:])), tree)

@@ -30,9 +30,10 @@ CHOOSING = [
 
 def main() -> None:
     config, output = command.parse(__doc__ or "", default, CHOOSING)
+    study = recover.study(config)
     name = f"{config.env}-{'irl_plus' if config.irl_plus else 'irl'}"
     with command.session(config, output, name=name) as session:
-        summary = recover.study(config, session)
+        summary = study(session)
         assert session.directory is not None
         plotting.draw_all(session.directory.path)
     command.show_returns(summary)

@@ -21,8 +21,9 @@ def main() -> None:
     config, output = command.parse(
         __doc__ or "", default, [("--env", {"default": "hopper"}), ("--backend", {})]
     )
+    study = expert.study(config)
     with command.session(config, output, name=f"expert-{config.env}") as session:
-        folder = expert.write(config, session)
+        folder = study(session)
     print(f"the expert is in {folder}")
 
 

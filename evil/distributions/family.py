@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array
 
+from evil.pytrees import align
 from evil.seams import Key, PyTree, Spec
 
 
@@ -28,7 +29,23 @@ class Family:
     invert: Callable[[Array], Array]  # applied action -> a latent that yields it
 
 
-def centre_and_half_width(spec: Spec) -> tuple[Array, Array]:
-    """Midpoint and half width of the action bounds, each `[A]`: latents live in units of these."""
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """The affine map between latent units, in which actions span [-1, 1], and action units."""
+
+    centre: Array  # [A]
+    half_width: Array  # [A]
+
+    def to_action(self, x: Array) -> Array:
+        """From latent units `[..., A]` to action units."""
+        return align(self.centre, x.ndim) + align(self.half_width, x.ndim) * x
+
+    def to_latent(self, action: Array) -> Array:
+        """From action units `[..., A]` to latent units."""
+        return (action - align(self.centre, action.ndim)) / align(self.half_width, action.ndim)
+
+
+def bounds(spec: Spec) -> Bounds:
+    """The map for an environment's action bounds."""
     low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
-    return (low + high) / 2, (high - low) / 2
+    return Bounds(centre=(low + high) / 2, half_width=(high - low) / 2)

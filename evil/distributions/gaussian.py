@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from evil.distributions.family import Family, centre_and_half_width
+from evil.distributions.family import Family, bounds
 from evil.seams import PyTree, Spec
 
 
@@ -15,7 +15,7 @@ def make(spec: Spec) -> Family:
     """The family for action vectors of `spec.action_size` components."""
     import distrax
 
-    centre, half_width = centre_and_half_width(spec)
+    scale = bounds(spec)
 
     def build(outputs: PyTree) -> distrax.MultivariateNormalDiag:
         return distrax.MultivariateNormalDiag(outputs["mean"], jnp.exp(outputs["log_std"]))
@@ -27,6 +27,6 @@ def make(spec: Spec) -> Family:
         mode=lambda outputs: outputs["mean"],
         log_prob=lambda outputs, latent: build(outputs).log_prob(latent),
         entropy=lambda outputs, key: build(outputs).entropy(),
-        apply=lambda latent: centre + half_width * jnp.clip(latent, -1.0, 1.0),
-        invert=lambda action: (action - centre) / half_width,
+        apply=lambda latent: scale.to_action(jnp.clip(latent, -1.0, 1.0)),
+        invert=scale.to_latent,
     )

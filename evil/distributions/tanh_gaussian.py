@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil.distributions.family import Family, centre_and_half_width
+from evil.distributions.family import Family, bounds
 from evil.seams import Key, PyTree, Spec
 
 BOUNDARY = 1.0 - 1e-6  # |tanh u| beyond which an applied action cannot be inverted in float32
@@ -22,7 +22,7 @@ def make(spec: Spec) -> Family:
     """The family for action vectors of `spec.action_size` components."""
     import distrax
 
-    centre, half_width = centre_and_half_width(spec)
+    scale = bounds(spec)
 
     def build(outputs: PyTree) -> distrax.MultivariateNormalDiag:
         return distrax.MultivariateNormalDiag(outputs["mean"], jnp.exp(outputs["log_std"]))
@@ -35,7 +35,7 @@ def make(spec: Spec) -> Family:
         return -log_prob(outputs, build(outputs).sample(seed=key))
 
     def invert(action: Array) -> Array:
-        return jnp.arctanh(jnp.clip((action - centre) / half_width, -BOUNDARY, BOUNDARY))
+        return jnp.arctanh(jnp.clip(scale.to_latent(action), -BOUNDARY, BOUNDARY))
 
     return Family(
         num_outputs=spec.action_size,
@@ -44,7 +44,7 @@ def make(spec: Spec) -> Family:
         mode=lambda outputs: outputs["mean"],
         log_prob=log_prob,
         entropy=entropy,
-        apply=lambda latent: centre + half_width * jnp.tanh(latent),
+        apply=lambda latent: scale.to_action(jnp.tanh(latent)),
         invert=invert,
     )
 

@@ -13,7 +13,9 @@ fields a backend reads is Brax's own affair: `gravity`, `link.inertia.mass`, `do
 from __future__ import annotations
 
 import copy
+import io
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import jax
@@ -69,7 +71,8 @@ def make(name: str, backend: str = "positional") -> Environment:
 
 
 def _construct(name: str, backend: str) -> Any:
-    with warnings.catch_warnings():
+    silent = io.StringIO()  # one of Brax's optional packages announces its absence by printing
+    with warnings.catch_warnings(), redirect_stdout(silent), redirect_stderr(silent):
         warnings.simplefilter("ignore")  # maintenance notices at import and construction
         from brax import envs
 

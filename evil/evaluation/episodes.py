@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from evil.distributions.family import bounds
 from evil.pytrees import is_finite, pytree, select
 from evil.seams import Environment, Key, Policy, PyTree, Step
 
@@ -53,9 +54,8 @@ def random_policy(env: Environment) -> Policy:
         batch = obs.shape[: obs.ndim - len(spec.obs_shape)]
         if spec.is_discrete:
             return jax.random.randint(key, batch, 0, spec.num_actions), memory
-        low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
-        uniform = jax.random.uniform(key, (*batch, spec.action_size))
-        return low + uniform * (high - low), memory
+        uniform = jax.random.uniform(key, (*batch, spec.action_size), minval=-1.0, maxval=1.0)
+        return bounds(spec).to_action(uniform), memory
 
     return Policy(params=(), act=act)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from evil.experiments import artefacts, measure
 from evil.learners import alone, ppo
 from evil.rewards import fixed
 from evil.running.runner import Outcome, Phase, Session, run
-from evil.seams import Environment, Key, Policy
+from evil.seams import Environment, Key, Learner, Policy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +57,25 @@ class Expert:
     card: dict[str, Any]
 
 
-def train(config: Config, session: Session) -> Expert:
-    """Train, keep the best candidate, and collect its episodes."""
+def study(config: Config) -> Callable[[Session], Path]:
+    """Check everything that training needs; what is returned trains and ships the expert."""
     env = environments.make(config.env, config.backend)
-    learner = ppo.make(config.learner, env, fixed.real())
+    return functools.partial(_carry_out, config, env, ppo.make(config.learner, env, fixed.real()))
+
+
+def _carry_out(config: Config, env: Environment, learner: Learner, session: Session) -> Path:
+    """Train an expert and ship it; returns its folder."""
+    assert session.directory is not None
+    expert = train(config, env, learner, session)
+    weights = artefacts.save_policy(
+        session.directory.policy / "policy", expert.policy, config.learner.network, env.spec
+    )
+    session.directory.write_summary(expert.card)
+    return catalogue.write(env.spec, expert.demonstrations, [weights], expert.card)
+
+
+def train(config: Config, env: Environment, learner: Learner, session: Session) -> Expert:
+    """Train, keep the best candidate, and collect its episodes."""
     key_train, key_test, key_card, key_demos = jax.random.split(jax.random.key(config.seed), 4)
     outcome = run(
         Phase(
@@ -90,18 +107,6 @@ def train(config: Config, session: Session) -> Expert:
     demos = collect(env, expert, key_demos, config.num_demos)
     card = _card(config, outcome, played, at_random, best)
     return Expert(policy=expert, demonstrations=demos, card=card)
-
-
-def write(config: Config, session: Session) -> Path:
-    """Train an expert and ship it; returns its folder."""
-    assert session.directory is not None
-    expert = train(config, session)
-    spec = environments.make(config.env, config.backend).spec
-    weights = artefacts.save_policy(
-        session.directory.policy / "policy", expert.policy, config.learner.network, spec
-    )
-    session.directory.write_summary(expert.card)
-    return catalogue.write(spec, expert.demonstrations, [weights], expert.card)
 
 
 def collect(env: Environment, policy: Policy, key: Key, num_episodes: int) -> Demonstrations:

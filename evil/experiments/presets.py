@@ -15,8 +15,8 @@ import jax
 
 from evil import environments
 from evil.errors import unknown
+from evil.experiments import clone, recover
 from evil.experiments import expert as experts
-from evil.experiments import recover
 from evil.imitation import bc, irl
 from evil.learners import ppo
 from evil.networks import actor_critic
@@ -43,7 +43,7 @@ LOCOMOTION = ppo.Config(discount=0.995, entropy_coefficient=0.005)
 # Its physics costs five times hopper's: smaller rollouts, more of them.
 CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=256, num_steps=16, num_minibatches=8)
 SMALL = ppo.Config(
-    num_envs=64, num_steps=64, num_epochs=4, num_minibatches=8, learning_rate=2.5e-3,
+    num_envs=64, num_steps=64, num_epochs=4, num_minibatches=8, learning_rate=1e-3,
     final_learning_rate=1e-4, entropy_coefficient=0.01,
 )  # fmt: skip
 
@@ -157,6 +157,19 @@ def recovery(
             network=chosen.learner.network,
             updates_per_iteration=10 if resolved == "smoke" else 100,
         ),
+    )
+
+
+def cloning(env: str, preset: str, *, backend: str | None = None) -> clone.Config:
+    """The main study's baseline on its own."""
+    whole = recovery(env, preset, irl_plus=False, backend=backend)
+    return clone.Config(
+        env=whole.env,
+        preset=whole.preset,
+        backend=backend,
+        iterations=whole.bc_iterations,
+        evaluation_episodes=whole.evaluation_episodes,
+        bc=whole.bc,
     )
 
 

@@ -11,16 +11,18 @@ survival is not mistaken for the reward's merit.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evil import environments, registry
-from evil.demonstrations import Demonstrations, catalogue, choose, load, returns, sample
-from evil.evaluation import episodes
+from evil import registry
+from evil.demonstrations import sample
 from evil.experiments import artefacts, measure
+from evil.experiments.problem import Problem, random_return, read_problem
 from evil.imitation import bc, history, irl
 from evil.learners import alone
 from evil.rewards import combine, fixed
@@ -73,39 +75,23 @@ class Config:
     """The baseline."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """What there is to imitate, and in which world."""
-
-    env: Environment
-    demos: Demonstrations
-    expert_return: float
-    random_return: float | None
-
-
-def read_problem(config: Config) -> Problem:
-    """The environment and the demonstrations that a config names."""
-    env = environments.make(config.env, config.backend)
-    if config.demos is None:
-        demos, card = catalogue.demonstrations(env.spec)
-        expert_return, random_return = card["return_mean"], card["random_return_mean"]
-    else:
-        demos, _ = load(config.demos, env.spec)
-        expert_return, random_return = float(returns(demos).mean()), None
-    demos = choose(demos, config.num_demos, config.subsample)
-    return Problem(env=env, demos=demos, expert_return=expert_return, random_return=random_return)
-
-
-def study(config: Config, session: Session) -> dict[str, Any]:
-    """Go through all phases, measure, and fill the run directory; returns the summary."""
+def study(config: Config) -> Callable[[Session], dict[str, Any]]:
+    """Read and check everything that the study needs; what is returned then carries it out."""
     problem = read_problem(config)
+    cloning, game = bc.make(config.bc, problem.env), irl.make(config.algorithm, problem.env)
+    return functools.partial(_carry_out, config, problem, cloning, game)
+
+
+def _carry_out(
+    config: Config, problem: Problem, cloning: Algorithm, game: Algorithm, session: Session
+) -> dict[str, Any]:
+    """Go through all phases, measure, and fill the run directory; returns the summary."""
     env, demos = problem.env, problem.demos
     key_measure, *phase_keys = jax.random.split(jax.random.key(config.seed), 6)
     keys = {
         name: jax.random.split(key, config.num_seeds)
         for name, key in zip(("bc", "irl", *BASELINES), phase_keys, strict=True)
     }
-    cloning, game = bc.make(config.bc, env), irl.make(config.algorithm, env)
 
     def phase(name: str, algorithm: Algorithm, iterations: int) -> Outcome:
         return run(
@@ -176,10 +162,6 @@ def summarise(
     key: Key,
 ) -> dict[str, Any]:
     """What a run has to say for itself, by the contract of the run directory."""
-    random_return = problem.random_return
-    if random_return is None:
-        policy = episodes.random_policy(problem.env)
-        random_return = measure.mean_return(problem.env, policy, key, config.evaluation_episodes)
     game = outcomes["irl"]
     named = {f"{name}_return": measure.summarise(x) for name, x in played.items()}
     return {
@@ -189,7 +171,7 @@ def summarise(
         "preset": config.preset,
         "seeds": [config.seed, config.num_seeds],
         "expert_return": problem.expert_return,
-        "random_return": random_return,
+        "random_return": random_return(problem, key, config.evaluation_episodes),
         "demonstrations": int(problem.demos.length.shape[0]),
         "env_steps": game.env_steps,
         "wall_s": sum(outcome.wall_s for outcome in outcomes.values()),

@@ -26,7 +26,7 @@ from jax import Array
 
 from evil.demonstrations import demonstrations
 from evil.demonstrations.demonstrations import Demonstrations
-from evil.distributions.family import centre_and_half_width
+from evil.distributions.family import bounds
 from evil.errors import UserError, unknown
 from evil.learners import normalise, policies
 from evil.networks import actor_critic
@@ -143,8 +143,7 @@ def losses(
     if config.network.distribution != "tanh_gaussian":
         # Clipping has no slope outside the bounds: gradients go past it, or a mode that strays
         # there would never return. Where the expert plays the bound, the error is zero anyhow.
-        centre, half_width = centre_and_half_width(spec)
-        unclipped = centre[None] + half_width[None] * latent
+        unclipped = bounds(spec).to_action(latent)
         action = unclipped + jax.lax.stop_gradient(action - unclipped)
     return jnp.square(action - steps.action).mean(-1)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil.learners import returns
-from evil.pytrees import pytree
+from evil.pytrees import align, pytree
 
 EPSILON = 1e-8
 
@@ -47,12 +47,13 @@ def update(moments: Moments, batch: Array) -> Moments:
 
 def normalise(moments: Moments, x: Array, *, clip: float = 10.0) -> Array:
     """Centre and scale to unit variance, clipped to `±clip` standard deviations."""
-    return jnp.clip((x - moments.mean) / jnp.sqrt(moments.variance + EPSILON), -clip, clip)
+    mean, variance = align(moments.mean, x.ndim), align(moments.variance, x.ndim)
+    return jnp.clip((x - mean) / jnp.sqrt(variance + EPSILON), -clip, clip)
 
 
 def scale(moments: Moments, x: Array) -> Array:
     """Divide by the standard deviation alone, which keeps signs and the size of zero."""
-    return x / jnp.sqrt(moments.variance + EPSILON)
+    return x / jnp.sqrt(align(moments.variance, x.ndim) + EPSILON)
 
 
 @pytree

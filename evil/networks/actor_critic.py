@@ -6,11 +6,12 @@ import dataclasses
 from typing import Literal
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax import Array
 
 from evil import distributions
 from evil.distributions import Family
-from evil.networks.mlp import MLP, flatten
+from evil.networks.mlp import MLP, activation, flatten
 from evil.seams import PyTree, Spec
 
 
@@ -58,8 +59,7 @@ class ActorCritic(nn.Module):
         output = self.actor_network(flatten(obs, self.obs_shape))
         if not self.family.has_log_std:
             return {"logits": output}
-        log_std = self.log_std.reshape((1,) * (output.ndim - 1) + (-1,))
-        return {"mean": output, "log_std": log_std + 0 * output}
+        return {"mean": output, "log_std": jnp.broadcast_to(self.log_std, output.shape)}
 
     def critic(self, obs: Array) -> Array:
         """Estimated discounted return `[...]`, in units of the scaled reward."""
@@ -68,6 +68,7 @@ class ActorCritic(nn.Module):
 
 def make(config: Config, spec: Spec) -> ActorCritic:
     """The network that `config` describes for an environment's observations and actions."""
+    activation(config.activation)  # a wrong name is refused here, not when it is first applied
     return ActorCritic(
         family=distributions.make(config.distribution, spec),
         obs_shape=spec.obs_shape,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil.errors import unknown
+from evil.networks.initialisers import orthogonal
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
@@ -38,9 +39,9 @@ class MLP(nn.Module):
     def __call__(self, x: Array) -> Array:
         nonlinearity = activation(self.activation)
         for index, width in enumerate(self.hidden):
-            initialiser = nn.initializers.orthogonal(jnp.sqrt(2.0))
+            initialiser = orthogonal(2.0**0.5)
             x = nonlinearity(nn.Dense(width, kernel_init=initialiser, name=f"hidden_{index}")(x))
-        initialiser = nn.initializers.orthogonal(self.output_gain)
+        initialiser = orthogonal(self.output_gain)
         return nn.Dense(self.outputs, kernel_init=initialiser, name="output")(x)
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil.errors import unknown
 from evil.networks.mlp import flatten
+from evil.pytrees import align
 from evil.seams import Spec, Transition
 
 Inputs = Literal["s", "sa", "next_s", "ss"]
@@ -22,8 +22,6 @@ def select(inputs: Inputs, spec: Spec, transitions: Transition) -> Array:
     `s` is the observation acted upon, `next_s` its true successor, `ss` both, and `sa` the
     observation with the applied action (one-hot if discrete). Images are flattened.
     """
-    if inputs not in NAMES:
-        raise unknown("reward inputs", inputs, NAMES)
     parts = []
     if inputs in ("s", "sa", "ss"):
         parts.append(flatten(transitions.obs, spec.obs_shape))
@@ -37,7 +35,7 @@ def select(inputs: Inputs, spec: Spec, transitions: Transition) -> Array:
 
 def standardise(mean: Array, std: Array, features: Array) -> Array:
     """Centre and scale features `[..., F]` by moments `[F]`."""
-    return (features - mean) / std
+    return (features - align(mean, features.ndim)) / align(std, features.ndim)
 
 
 def moments(features: Array, valid: Array, *, floor: float) -> tuple[Array, Array]:

@@ -20,7 +20,8 @@ from jax import Array
 
 from evil import schedules
 from evil.demonstrations.demonstrations import Demonstrations, transitions
-from evil.networks.mlp import MLP
+from evil.errors import unknown
+from evil.networks.mlp import MLP, activation
 from evil.pytrees import pytree, traced
 from evil.rewards import features, memoryless
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
@@ -113,6 +114,9 @@ def evaluate(network: PyTree, module: MLP, inputs: Array) -> Array:
 
 def make(config: Config, env: Environment) -> RewardModel:
     """Bind the discriminator to an environment's observations and actions."""
+    activation(config.activation)  # a wrong name is refused here, not when it is first applied
+    if config.inputs not in features.NAMES:
+        raise unknown("reward inputs", config.inputs, features.NAMES)
     module = MLP(config.hidden, 1, config.activation, output_gain=2.0**0.5)
     spec = env.spec
 

@@ -1,0 +1,199 @@
+"""How fast things are, measured side by side in one process.
+
+Every program is run once before it is timed, on the very arrays it will be timed with; the
+contestants of a comparison take turns, and each figure is the median over the turns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from evil import environments, registry
+from evil.demonstrations import catalogue
+from evil.environments import episodes
+from evil.evaluation.episodes import random_policy
+from evil.experiments import presets
+from evil.imitation import history, irl
+from evil.learners import ppo, rollout
+from evil.rewards import fixed
+from evil.seams import Environment, Key, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A compiled `state -> state`, its state, and what compiling it took."""
+
+    advance: Callable[[PyTree], PyTree]
+    state: PyTree
+    compile_s: float
+
+
+def prepare(function: Callable[[PyTree], PyTree], state: PyTree) -> Contestant:
+    """Compile ahead of time and run twice, so that nothing compiles while it is timed."""
+    started = time.perf_counter()
+    compiled = jax.jit(function).lower(state).compile()
+    seconds = time.perf_counter() - started
+    state = jax.block_until_ready(compiled(compiled(state)))
+    return Contestant(advance=compiled, state=state, compile_s=seconds)
+
+
+def race(contestants: Mapping[str, Contestant], turns: int) -> dict[str, float]:
+    """Median seconds per call of each, taking turns."""
+    states = {name: one.state for name, one in contestants.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(turns):
+        for name, one in contestants.items():
+            started = time.perf_counter()
+            states[name] = jax.block_until_ready(one.advance(states[name]))
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def random_stepping(env: Environment, num_envs: int, num_steps: int) -> tuple[Any, PyTree]:
+    """The bare environment under random actions: no time limit, no reset, nothing kept."""
+    policy = random_policy(env)
+
+    def advance(state: tuple[PyTree, Key]) -> tuple[PyTree, Key]:
+        world, key = state
+        key, key_steps = jax.random.split(key)
+
+        def one(carry: PyTree, key: Key) -> tuple[PyTree, None]:
+            world, obs = carry
+            action, _ = policy.act((), obs, key, ())
+            keys = jax.random.split(key, num_envs)
+            world, step = jax.vmap(env.step, (0, 0, 0, None))(keys, world, action, env.params)
+            return (world, step.next_obs), None
+
+        world, _ = jax.lax.scan(one, world, jax.random.split(key_steps, num_steps))
+        return world, key
+
+    keys = jax.random.split(jax.random.key(0), num_envs)
+    worlds = jax.jit(jax.vmap(env.reset, (0, None)))(keys, env.params)
+    return advance, (worlds, jax.random.key(1))
+
+
+def throughput(env_name: str, turns: int = 7) -> dict[str, Any]:
+    """Environment steps per second: bare environment, PPO, IRL++, at the quick preset."""
+    config = presets.recovery(env_name, "quick", irl_plus=True)
+    env = environments.make(config.env)
+    demos, _ = catalogue.demonstrations(env.spec)
+    learner_config = config.algorithm.learner
+    learner = ppo.make(learner_config, env, fixed.real())
+    game = irl.make(config.algorithm, env)
+    key = jax.random.key(0)
+    contestants = {
+        "environment": prepare(
+            *random_stepping(env, learner_config.num_envs, learner_config.num_steps)
+        ),
+        "ppo": prepare(lambda state: learner.step(state, ())[0], jax.jit(learner.init)(key)),
+        "irl_plus": prepare(
+            lambda state: game.step(state, demos)[0], jax.jit(game.init)(key, demos)
+        ),
+    }
+    seconds = race(contestants, turns)
+    speed = {name: learner.steps_per_iteration / x for name, x in seconds.items()}
+    return {
+        "env": config.env,
+        "num_envs": learner_config.num_envs,
+        "env_steps_per_s": speed,
+        "compile_s": {name: one.compile_s for name, one in contestants.items()},
+        "ppo_over_environment": seconds["ppo"] / seconds["environment"],
+        "irl_plus_of_ppo": speed["irl_plus"] / speed["ppo"],
+    }
+
+
+def paper(env_name: str = "hopper", turns: int = 3) -> dict[str, Any]:
+    """Seconds of one iteration of the published setting, and where they go."""
+    config = presets.recovery(env_name, "paper", irl_plus=True)
+    env = environments.make(config.env)
+    demos, _ = catalogue.demonstrations(env.spec)
+    # A history of a few iterations instead of all: the same work, less memory.
+    algorithm = dataclasses.replace(
+        config.algorithm, capacity=20 * config.algorithm.rows_per_iteration
+    )
+    game = irl.make(algorithm, env)
+    reward = registry.make(algorithm.reward, env)
+    started = time.perf_counter()
+    state = jax.block_until_ready(
+        jax.jit(game.init).lower(jax.random.key(0), demos).compile()(jax.random.key(0), demos)
+    )
+    init_s = time.perf_counter() - started
+    whole = prepare(lambda state: game.step(state, demos)[0], state)
+    learner_config = algorithm.learner
+    policy = random_policy(env)
+
+    def acting(worlds: episodes.State) -> episodes.State:
+        def actor(obs: jax.Array, key: Key, memory: PyTree) -> tuple[Any, Any, PyTree]:
+            action, memory = policy.act((), obs, key, memory)
+            return action, action, memory
+
+        return rollout.collect(
+            env, actor, jax.random.key(2), worlds, (), env.params, learner_config.num_steps
+        )[0]
+
+    def judging(carry: tuple[PyTree, history.Ring]) -> tuple[PyTree, history.Ring]:
+        state, ring = carry
+        state, _ = irl.improve_reward(
+            jax.random.key(3), reward, state, ring, demos, algorithm.updates_per_iteration
+        )
+        return state, ring
+
+    contestants = {
+        "iteration": whole,
+        "rollout": prepare(acting, whole.state.learner.episodes),
+        "reward_updates": prepare(judging, (whole.state.reward, whole.state.history)),
+    }
+    seconds = race(contestants, turns)
+    return {
+        "env": config.env,
+        "init_s": init_s,
+        "compile_s": whole.compile_s,
+        "seconds_per_iteration": seconds["iteration"],
+        "seconds_of": {
+            "rollout": seconds["rollout"],
+            "reward_updates": seconds["reward_updates"],
+            "policy_updates_and_rest": seconds["iteration"]
+            - seconds["rollout"]
+            - seconds["reward_updates"],
+        },
+    }
+
+
+def reliability(env_name: str, num_seeds: int = 5, num_episodes: int = 100) -> dict[str, Any]:
+    """PPO on the real reward at the quick budget, seeds side by side, beside the expert."""
+    size = presets.size(environments.canonical(env_name), "quick")
+    env = environments.make(env_name)
+    learner = ppo.make(size.annealed(), env, fixed.real())
+    _, card = catalogue.demonstrations(env.spec)
+
+    def advance(state: PyTree) -> PyTree:
+        def one(state: PyTree, _: None) -> tuple[PyTree, jax.Array]:
+            state, _, metrics = learner.step(state, ())
+            return state, metrics["agent/return"]
+
+        return jax.lax.scan(one, state, None, length=size.iterations)
+
+    keys = jax.random.split(jax.random.key(1), num_seeds)
+    states = jax.jit(jax.vmap(learner.init))(keys)
+    states, curve = jax.jit(jax.vmap(advance))(states)
+    from evil.experiments import measure
+
+    policy = measure.stacked_policy(learner.policy, states)
+    played = measure.returns(env, {"ppo": policy}, jax.random.key(2), num_episodes)["ppo"]
+    means = played.mean(axis=1)
+    return {
+        "env": env.spec.name,
+        "env_steps": size.iterations * learner.steps_per_iteration,
+        "expert_return": card["return_mean"],
+        "returns": [float(x) for x in means],
+        "worst_of_expert": float(means.min() / card["return_mean"]),
+        "best_training_return": [float(x) for x in jnp.max(curve, axis=1)],
+        "all_finite": bool(jnp.isfinite(curve).all()),
+    }

@@ -1,0 +1,148 @@
+"""Play full episodes with the policies of a run, beside its expert, and film one of them.
+
+    python scripts/evaluate.py runs/hopper-irl --episodes 100 --render hopper.gif
+
+RUN is a run directory, the folder of an expert, or a policy file. Nothing is written into it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import rich.box
+import rich.console
+import rich.table
+
+from evil.demonstrations.files import replace
+from evil.errors import UserError
+from evil.evaluation import rendering
+from evil.experiments import evaluate
+from evil.running import command, files
+
+GIF_SECONDS, GIF_RATE = 12.0, 25.0  # of the film in a GIF: a page has all of it
+PAGE_RATE = 60.0
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--episodes", type=int, default=100, help="full episodes per policy")
+    parser.add_argument("--seed", type=int, default=0, help="of starts and sampled actions")
+    parser.add_argument(
+        "--deterministic", action="store_true", help="play the mode rather than sample"
+    )
+    parser.add_argument("--policy", metavar="NAME", help="only this one, e.g. irl or irl-0")
+    parser.add_argument("--lane", type=int, metavar="K", help="only policies of this seed, from 0")
+    parser.add_argument(
+        "--render",
+        type=Path,
+        metavar="FILE",
+        help=f"film an episode of the best policy: a .html page that plays it anywhere, or a .gif "
+        f"of its first {GIF_SECONDS:.0f} seconds",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all numbers as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    asked = arguments().parse_args(argv)
+    check(asked)
+    found = evaluate.choose(evaluate.find(asked.run), asked.policy, asked.lane)
+    loaded = evaluate.load(found, deterministic=asked.deterministic)
+    spec = loaded[0].env.spec
+    if asked.render:
+        rendering.check(spec)
+    known = evaluate.references(asked.run, spec)
+    key_episodes, key_film = jax.random.split(jax.random.key(asked.seed))
+    played = evaluate.play(loaded, key_episodes, asked.episodes)
+    where = f"{spec.name} {spec.backend}".strip()
+    how = ", playing the mode" if asked.deterministic else ""
+    show(f"{where}: true returns of {asked.episodes} full episodes{how}", played, known)
+    if asked.out:
+        described = {"run": asked.run, "env": spec.name, "backend": spec.backend}
+        options = {name: getattr(asked, name) for name in ("episodes", "seed", "deterministic")}
+        returns = {f"{name}_return": value for name, value in known.items()}
+        policies = {name: one.summary() for name, one in played.items()}
+        files.write_json(asked.out, described | options | returns | {"policies": policies})
+        print(f"wrote {asked.out}")
+    if asked.render:
+        best = max(loaded, key=lambda one: played[one.name].returns.mean())
+        film, total = evaluate.film(best, key_film)
+        replace(asked.render, encode(film, asked.render.suffix))
+        print(f"wrote {asked.render}: {best.name}, an episode with return {total:,.1f}")
+
+
+def check(asked: argparse.Namespace) -> None:
+    """UserError for what would otherwise fail after the episodes were played."""
+    if asked.episodes < 1:
+        raise UserError(f"--episodes must be 1 or more, found {asked.episodes}.")
+    if asked.render and asked.render.suffix not in (".gif", ".html"):
+        raise UserError(f"--render {asked.render}: expected a file name in .gif or .html.")
+    for option, path in (("--render", asked.render), ("--out", asked.out)):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UserError(f"{option} {path}: expected a file, found a folder.")
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"{option} {path}: there is no folder {path.absolute().parent}.")
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise UserError(f"{option} {path}: its folder may not be written to.")
+
+
+def encode(film: rendering.Film, suffix: str) -> bytes:
+    """A film as the content of a file."""
+    if suffix == ".html":
+        return rendering.page(at_most(film, PAGE_RATE)).encode()
+    film = at_most(rendering.first(film, GIF_SECONDS), GIF_RATE)
+    first, *others = rendering.pictures(film)
+    stream = io.BytesIO()
+    first.save(
+        stream,
+        format="GIF",
+        save_all=True,
+        append_images=others,
+        duration=rendering.durations(film),
+        loop=0,
+    )
+    return stream.getvalue()
+
+
+def at_most(film: rendering.Film, rate: float) -> rendering.Film:
+    """A film with no more pictures in a second than `rate`, about."""
+    return rendering.every(film, max(1, round(1 / (rate * film.seconds))))
+
+
+def show(title: str, played: dict[str, evaluate.Played], known: dict[str, float]) -> None:
+    """A table of true returns."""
+    table = rich.table.Table(box=rich.box.SIMPLE, title=title, title_justify="left")
+    for heading in ("policy", "mean", "of expert", "std", "min", "max", "length"):
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for name, title in (("expert", "expert"), ("random", "random actions")):
+        if name in known:
+            table.add_row(title, f"{known[name]:,.1f}", share(known[name], known))
+    for name, one in played.items():
+        numbers: dict[str, Any] = one.summary()
+        table.add_row(
+            name,
+            f"{numbers['mean']:,.1f}",
+            share(numbers["mean"], known),
+            *(f"{numbers[part]:,.1f}" for part in ("std", "min", "max", "mean_length")),
+        )
+    rich.console.Console().print(table)
+
+
+def share(value: float, known: dict[str, float]) -> str:
+    """In per cent of the expert's return, where that means something."""
+    expert = known.get("expert", 0.0)
+    return f"{100 * value / expert:.0f} %" if expert > 0 else ""
+
+
+if __name__ == "__main__":
+    command.main(main)

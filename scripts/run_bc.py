@@ -1,0 +1,40 @@
+"""Clone the policy behind demonstrations, without a reward and without the environment.
+
+    python scripts/run_bc.py --env hopper --bc.loss nll
+
+The run directory holds the checkpoints, metrics, summary and the cloned policies; how they fare
+and what they look like is shown by scripts/evaluate.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from evil.experiments import clone, presets
+from evil.running import command
+
+
+def default(asked: argparse.Namespace) -> clone.Config:
+    return presets.cloning(asked.env, asked.preset, backend=asked.backend)
+
+
+CHOOSING = [
+    ("--env", {"default": "hopper"}),
+    ("--backend", {}),
+    ("--preset", {"default": "auto"}),
+]
+
+
+def main() -> None:
+    config, output = command.parse(__doc__ or "", default, CHOOSING)
+    study = clone.study(config)
+    with command.session(config, output, name=f"{config.env}-bc") as session:
+        summary = study(session)
+        assert session.directory is not None
+    shown = {name: summary[name] for name in ("expert_return", "random_return")}
+    command.show_returns(shown | {"bc_return": summary["final_return"]})
+    print(f"everything about this run is in {session.directory.path}")
+
+
+if __name__ == "__main__":
+    command.main(main)

@@ -1,0 +1,304 @@
+"""PPO on worlds whose values and best actions are known.
+
+All worlds are one tabular environment whose tables are physics parameters, so they train side by
+side in one program: the probes of Andy Jones ("Debugging RL, without the agonising pain") and two
+on time limits. A state pays `pay - strict · distance(action, aim)`.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evil.errors import UserError
+from evil.learners import ppo
+from evil.networks import actor_critic
+from evil.pytrees import take
+from evil.rewards import fixed
+from evil.seams import Environment, Spec, Step
+
+DISCOUNT = 0.8
+STATES = jnp.eye(3)  # observations
+ITERATIONS = 60
+CONFIG = ppo.Config(
+    num_envs=16,
+    num_steps=8,
+    num_epochs=4,
+    num_minibatches=4,
+    network=actor_critic.Config(hidden=(16,), initial_log_std=-1.0, normalise_observations=False),
+    learning_rate=1e-2,
+    discount=DISCOUNT,
+    normalise_rewards=False,
+    num_starts=16,
+)
+
+
+def world(starts=(0,), following=(0, 0, 0), ends=(1, 1, 1), pay=(1, 1, 1), strict=0, aim=(0, 0, 0)):
+    """Tables of one world: where episodes start, what follows each state, and what it pays."""
+    return {
+        "starts": jnp.array([0.0 if s in starts else -jnp.inf for s in range(3)]),
+        "following": jnp.array(following, jnp.int32),
+        "ends": jnp.array(ends, bool),
+        "pay": jnp.array(pay, jnp.float32),
+        "strict": jnp.float32(strict),
+        "aim": jnp.array(aim, jnp.float32),
+    }
+
+
+CHAIN = {"following": (1, 2, 2), "ends": (0, 0, 1)}
+WORLDS = {
+    "value": world(),
+    "value_of_observation": world(starts=(0, 1), pay=(1, -1, 0)),
+    "delayed_value": world(following=(1, 0, 0), ends=(0, 1, 1), pay=(0, 1, 0)),
+    "action": world(strict=1, aim=(1, 1, 1)),
+    "action_by_observation": world(starts=(0, 1), strict=1, aim=(0, 1, 0)),
+    "time_limit": world(ends=(0, 0, 0)),
+    "end_of_task": world(**CHAIN),
+}
+
+
+def reset(key, params):
+    state = jax.random.categorical(key, params["starts"]).astype(jnp.int32)
+    return state, STATES[state]
+
+
+def step(key, state, action, params):
+    distance = jnp.sum(jnp.square(action - params["aim"][state]))
+    following = params["following"][state]
+    return following, Step(
+        next_obs=STATES[following],
+        reward=params["pay"][state] - params["strict"] * distance,
+        terminated=params["ends"][state],
+        truncated=jnp.zeros((), bool),
+    )
+
+
+SPECS = {
+    "discrete": Spec(name="table", obs_shape=(3,), time_limit=5, num_actions=2),
+    "continuous": Spec(
+        name="table",
+        obs_shape=(3,),
+        time_limit=5,
+        action_size=1,
+        action_low=(-1.0,),
+        action_high=(2.0,),
+    ),
+}
+
+
+def bind(spec, config=CONFIG):
+    params = WORLDS["action_by_observation"]
+    env = Environment(spec=spec, params=params, reset=reset, step=step)
+    return ppo.make(config, env, fixed.real())
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def trained(request):
+    """Values [3] and greedy actions [3] of PPO in each of the worlds, trained side by side."""
+    spec = SPECS[request.param]
+    learner = bind(spec)
+    network = actor_critic.make(CONFIG.network, spec)
+
+    def train(key, physics):
+        state = learner.init(key, physics)
+        state, metrics = jax.lax.scan(
+            lambda state, _: learner.step(state, ())[::2], state, None, ITERATIONS
+        )
+        policy = learner.policy(state, deterministic=True)
+        actions, _ = policy.act(policy.params, STATES, key, ())
+        values = network.apply(state.network, STATES, method="critic")
+        return values, actions.reshape(3), metrics
+
+    physics = jax.tree.map(lambda *x: jnp.stack(x), *WORLDS.values())
+    keys = jax.random.split(jax.random.key(0), len(WORLDS))
+    results = jax.jit(jax.vmap(train))(keys, physics)
+    return {name: take(results, jnp.int32(i)) for i, name in enumerate(WORLDS)}
+
+
+def test_one_step_is_worth_its_reward(trained):
+    values, _, _ = trained["value"]
+    np.testing.assert_allclose(values[0], 1.0, atol=0.01)
+
+
+def test_values_depend_on_the_observation(trained):
+    values, _, _ = trained["value_of_observation"]
+    np.testing.assert_allclose(values[:2], [1.0, -1.0], atol=0.01)
+
+
+def test_a_delayed_reward_is_discounted(trained):
+    values, _, _ = trained["delayed_value"]
+    np.testing.assert_allclose(values[:2], [DISCOUNT, 1.0], atol=0.01)
+
+
+def test_the_better_action_is_found(trained):
+    values, actions, _ = trained["action"]
+    np.testing.assert_allclose(actions[0], 1.0, atol=0.15)
+    np.testing.assert_allclose(values[0], 1.0, atol=0.05)  # and nearly always taken
+
+
+def test_the_better_action_depends_on_the_observation(trained):
+    values, actions, _ = trained["action_by_observation"]
+    np.testing.assert_allclose(actions[:2], [0.0, 1.0], atol=0.15)
+    np.testing.assert_allclose(values[:2], [1.0, 1.0], atol=0.05)
+
+
+def test_a_time_limit_does_not_end_the_values(trained):
+    # Five steps, then truncated: 1 + γ + γ² + ... = 1 / (1 - γ) all the same.
+    values, _, metrics = trained["time_limit"]
+    np.testing.assert_allclose(values[0], 1 / (1 - DISCOUNT), rtol=0.01)
+    assert metrics["agent/length"][-1] == 5 and metrics["agent/return"][-1] == 5
+
+
+def test_the_end_of_a_task_does(trained):
+    values, _, metrics = trained["end_of_task"]
+    expected = [1 + DISCOUNT + DISCOUNT**2, 1 + DISCOUNT, 1.0]
+    np.testing.assert_allclose(values, expected, atol=0.02)
+    assert metrics["agent/length"][-1] == 3 and metrics["agent/return"][-1] == 3
+
+
+# A program of one gradient step, for what can be seen at once.
+
+SMALL = dataclasses.replace(
+    CONFIG,
+    network=dataclasses.replace(CONFIG.network, normalise_observations=True),
+    num_envs=4,
+    num_steps=4,
+    num_epochs=1,
+    num_minibatches=1,
+    anneal_iterations=2,
+    final_learning_rate=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The learner, its state after a step, and a jitted step over three lanes of `Hyper`."""
+    learner = bind(SPECS["discrete"], SMALL)
+    bodies = []
+
+    def one(hyper, state):
+        bodies.append(None)
+        state = dataclasses.replace(state, hyper=hyper)
+        return learner.step(state, ())
+
+    step = jax.jit(jax.vmap(one, (0, None)))
+    state = jax.jit(learner.init)(jax.random.key(0))
+    state = take(step(lanes(state, learning_rate=[0.1] * 3), state)[0], jnp.int32(0))
+    return learner, dataclasses.replace(state, iteration=jnp.int32(0)), step, bodies
+
+
+def lanes(state, **values):
+    """`Hyper` of as many lanes as each of `values` has entries."""
+    count = len(next(iter(values.values())))
+    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (count,)), state.hyper)
+    return dataclasses.replace(repeated, **{k: jnp.array(v) for k, v in values.items()})
+
+
+def distances(networks, network):
+    """How far each lane's parameters are from `network`."""
+    squares = jax.tree.map(
+        lambda x, y: np.square(np.asarray(x) - np.asarray(y)[None]).sum(tuple(range(1, x.ndim))),
+        networks,
+        network,
+    )
+    return np.sqrt(sum(jax.tree.leaves(squares)))
+
+
+def test_hyper_parameters_are_data(small):
+    _, state, step, bodies = small
+    found, _, metrics = step(lanes(state, learning_rate=[0.0, 0.1, 0.2]), state)
+    np.testing.assert_allclose(metrics["learner/learning_rate"], [0.0, 0.1, 0.2], rtol=1e-6)
+    moved = distances(found.network, state.network)
+    # One step of Adam is linear in its size.
+    assert moved[0] == 0 and moved[1] > 0.1
+    np.testing.assert_allclose(moved[2], 2 * moved[1], rtol=1e-4)
+    step(lanes(state, learning_rate=[0.3, 0.4, 0.5], clip=[0.1, 0.2, 0.3]), state)
+    assert len(bodies) == 1
+
+
+def test_learning_rate_falls_linearly(small):
+    _, state, step, _ = small
+    found = []
+    for iteration in range(4):
+        now = dataclasses.replace(state, iteration=jnp.int32(iteration))
+        hyper = lanes(state, learning_rate=[0.1] * 3, final_learning_rate=[0.02, 0.1, 0.0])
+        found.append(step(hyper, now)[2]["learner/learning_rate"])
+    expected = [[0.1, 0.1, 0.1], [0.06, 0.1, 0.05], [0.02, 0.1, 0.0], [0.02, 0.1, 0.0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_learning_rate_is_constant_without_annealing(small):
+    _, state, _, _ = small
+    config = dataclasses.replace(SMALL, anneal_iterations=0)
+    for iteration in (0, 1000):
+        found = ppo.learning_rate(config, state.hyper, jnp.int32(iteration))
+        np.testing.assert_array_equal(found, state.hyper.learning_rate)
+
+
+def test_the_first_epoch_starts_at_the_old_policy(small):
+    _, state, step, _ = small
+    metrics = step(lanes(state, learning_rate=[0.1] * 3), state)[2]
+    np.testing.assert_allclose(metrics["learner/approximate_kl"], 0.0, atol=1e-6)
+    # Ratios are 1 and standardised advantages have mean 0.
+    np.testing.assert_allclose(metrics["learner/policy_loss"], 0.0, atol=1e-6)
+
+
+def test_the_rollout_knows_its_log_probabilities(small):
+    _, state, step, _ = small
+    rollout = take(step(lanes(state, learning_rate=[0.1] * 3), state)[1], jnp.int32(0))
+    mean, variance = (np.asarray(x) for x in (state.obs_moments.mean, state.obs_moments.variance))
+    obs = (np.asarray(rollout.obs) - mean) / np.sqrt(variance + 1e-8)
+    module = actor_critic.make(SMALL.network, SPECS["discrete"])
+    logits = module.apply(state.network, jnp.clip(obs, -10, 10), method="actor")["logits"]
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), rollout.action[..., None], -1)
+    np.testing.assert_allclose(rollout.log_prob, chosen[..., 0], rtol=1e-4)
+
+
+def test_observations_are_counted_once(small):
+    _, state, step, _ = small
+    after, rollout, _ = take(step(lanes(state, learning_rate=[0.1] * 3), state), jnp.int32(0))
+    assert (state.obs_moments.count, after.obs_moments.count) == (16, 32)
+    expected = (state.obs_moments.mean + rollout.obs.mean((0, 1))) / 2
+    np.testing.assert_allclose(after.obs_moments.mean, expected, atol=1e-6)
+
+
+def test_the_objective_adds_up(small):
+    _, state, _, _ = small
+    module = actor_critic.make(SMALL.network, SPECS["discrete"])
+    batch = ppo.Batch(
+        obs=STATES,
+        latent=jnp.array([0, 1, 0]),
+        log_prob=jnp.log(jnp.array([0.5, 0.4, 0.6])),
+        value=jnp.zeros(3),
+        advantage=jnp.array([1.0, -1.0, 2.0]),
+        target=jnp.array([1.0, 2.0, 3.0]),
+    )
+    hyper = dataclasses.replace(
+        state.hyper, value_coefficient=jnp.float32(0.3), entropy_coefficient=jnp.float32(0.7)
+    )
+    total, parts = ppo.loss(state.network, module, batch, hyper, SMALL, jax.random.key(0))
+    expected = (
+        parts["learner/policy_loss"]
+        + 0.3 * parts["learner/value_loss"]
+        - 0.7 * parts["learner/entropy"]
+    )
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+    assert 0 < parts["learner/entropy"] <= np.log(2) + 1e-6
+
+
+def test_a_fresh_policy_in_the_same_worlds(small):
+    learner, played, _, _ = small
+    fresh = jax.jit(learner.reset_policy)(jax.random.key(1), played)
+    assert distances(jax.tree.map(lambda x: x[None], fresh.network), played.network)[0] > 0.1
+    assert all((x == 0).all() for x in jax.tree.leaves(fresh.optimiser))
+    assert any((x != 0).any() for x in jax.tree.leaves(played.optimiser))
+    rest = dataclasses.replace(fresh, network=played.network, optimiser=played.optimiser)
+    jax.tree.map(np.testing.assert_array_equal, *(jax.tree.leaves(s)[:-1] for s in (rest, played)))
+    assert (jax.random.key_data(rest.key) == jax.random.key_data(played.key)).all()
+
+
+def test_minibatches_must_divide_the_rollout():
+    with pytest.raises(UserError, match=r"3 minibatches .* 16 environments x 8 steps = 128"):
+        bind(SPECS["discrete"], dataclasses.replace(CONFIG, num_minibatches=3))

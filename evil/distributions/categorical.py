@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jax import Array
 
 from evil.distributions.family import Family
@@ -14,7 +16,7 @@ def make(spec: Spec) -> Family:
 
     assert spec.num_actions is not None
 
-    def build(outputs: PyTree) -> distrax.Categorical:
+    def build(outputs: PyTree) -> Any:  # of Distrax, whose types are its own
         return distrax.Categorical(logits=outputs["logits"])
 
     def identity(action: Array) -> Array:

@@ -5,6 +5,8 @@ The log-probability is that of the unclipped latent.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from evil.distributions.family import Family, bounds
@@ -17,7 +19,7 @@ def make(spec: Spec) -> Family:
 
     scale = bounds(spec)
 
-    def build(outputs: PyTree) -> distrax.MultivariateNormalDiag:
+    def build(outputs: PyTree) -> Any:  # of Distrax, whose types are its own
         return distrax.MultivariateNormalDiag(outputs["mean"], jnp.exp(outputs["log_std"]))
 
     return Family(

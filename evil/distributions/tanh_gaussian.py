@@ -8,6 +8,8 @@ Reference: haarnoja2018sac (appendix C)
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -24,7 +26,7 @@ def make(spec: Spec) -> Family:
 
     scale = bounds(spec)
 
-    def build(outputs: PyTree) -> distrax.MultivariateNormalDiag:
+    def build(outputs: PyTree) -> Any:  # of Distrax, whose types are its own
         return distrax.MultivariateNormalDiag(outputs["mean"], jnp.exp(outputs["log_std"]))
 
     def log_prob(outputs: PyTree, latent: Array) -> Array:

@@ -52,7 +52,7 @@ def random_policy(env: Environment) -> Policy:
     def act(params: PyTree, obs: Array, key: Key, memory: PyTree) -> tuple[Array, PyTree]:
         del params
         batch = obs.shape[: obs.ndim - len(spec.obs_shape)]
-        if spec.is_discrete:
+        if spec.num_actions is not None:
             return jax.random.randint(key, batch, 0, spec.num_actions), memory
         uniform = jax.random.uniform(key, (*batch, spec.action_size), minval=-1.0, maxval=1.0)
         return bounds(spec).to_action(uniform), memory

@@ -31,6 +31,7 @@ from evil.errors import UserError, unknown
 from evil.learners import normalise, policies
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
+from evil.networks.mlp import apply
 from evil.pytrees import pytree, select, traced
 from evil.seams import Algorithm, Environment, Key, Metrics, Policy, PyTree, Spec, Transition
 
@@ -135,7 +136,7 @@ def losses(
     """Loss of every step `[N]`: nats, or squared action units."""
     family = module.family
     obs = policies.observe(config.network, moments, steps.obs)
-    outputs = module.apply(network, obs, method="actor")
+    outputs = apply(module, network, obs, method="actor")
     if config.loss == "nll":
         return -family.log_prob(outputs, family.invert(steps.action))
     latent = family.mode(outputs)

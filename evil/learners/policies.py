@@ -7,6 +7,7 @@ from jax import Array
 from evil.learners import normalise
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
+from evil.networks.mlp import apply
 from evil.seams import Key, Policy, PyTree
 
 
@@ -30,7 +31,7 @@ def make(
 
     def act(params: PyTree, obs: Array, key: Key, memory: PyTree) -> tuple[Array, PyTree]:
         obs = observe(config, params["obs_moments"], obs)
-        outputs = module.apply(params["network"], obs, method="actor")
+        outputs = apply(module, params["network"], obs, method="actor")
         latent = family.mode(outputs) if deterministic else family.sample(outputs, key)
         return family.apply(latent), memory
 

@@ -11,6 +11,7 @@ Reference: schulman2017ppo
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +22,10 @@ from evil import schedules
 from evil.distributions import Family
 from evil.environments import episodes
 from evil.errors import UserError
-from evil.learners import losses, normalise, policies, returns, rollout
+from evil.learners import estimates, losses, normalise, policies, returns, rollout
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
+from evil.networks.mlp import apply
 from evil.pytrees import merge_leading, pytree, take, traced
 from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Transition
 
@@ -100,18 +102,6 @@ class State:
     key: Key
 
 
-@pytree
-class Batch:
-    """What the loss reads, `[N]` or `[T, B]`."""
-
-    obs: Array  # normalised
-    latent: Array
-    log_prob: Array
-    value: Array
-    advantage: Array
-    target: Array
-
-
 def learning_rate(config: Config, hyper: Hyper, iteration: Array) -> Array:
     """Step size at an iteration: linear from first to last, or constant."""
     kind = "linear" if config.anneal_iterations else "constant"
@@ -127,10 +117,15 @@ def optimiser(hyper: Hyper) -> optax.GradientTransformation:
 
 
 def loss(
-    network: PyTree, module: ActorCritic, batch: Batch, hyper: Hyper, config: Config, key: Key
+    network: PyTree,
+    module: ActorCritic,
+    batch: estimates.Batch,
+    hyper: Hyper,
+    config: Config,
+    key: Key,
 ) -> tuple[Array, Metrics]:
     """The PPO objective on one minibatch `[N]`: loss and diagnostics."""
-    outputs, values = module.apply(network, batch.obs)
+    outputs, values = apply(module, network, batch.obs)
     log_prob = module.family.log_prob(outputs, batch.latent)
     advantage = batch.advantage
     if config.normalise_advantages:
@@ -150,40 +145,8 @@ def loss(
     }
 
 
-def make_batch(
-    state: State,
-    module: ActorCritic,
-    transitions: Transition,
-    latents: Array,
-    rewards: Array,
-    config: Config,
-) -> Batch:
-    """Values, log-probabilities and advantages of a rollout `[T, B]`, in batched calls."""
-    obs = policies.observe(config.network, state.obs_moments, transitions.obs)
-    next_obs = policies.observe(config.network, state.obs_moments, transitions.next_obs)
-    outputs, values = module.apply(state.network, obs)
-    next_values = module.apply(state.network, next_obs, method="critic")
-    advantage = returns.advantages(
-        rewards,
-        values,
-        next_values,
-        transitions.terminated,
-        transitions.truncated,
-        discount=state.hyper.discount,
-        lambda_=state.hyper.gae_lambda,
-    )
-    return Batch(
-        obs=obs,
-        latent=latents,
-        log_prob=module.family.log_prob(outputs, latents),
-        value=values,
-        advantage=advantage,
-        target=advantage + values,
-    )
-
-
 def improve(
-    state: State, module: ActorCritic, batch: Batch, config: Config, key: Key
+    state: State, module: ActorCritic, batch: estimates.Batch, config: Config, key: Key
 ) -> tuple[PyTree, optax.OptState, Metrics]:
     """All epochs of minibatch steps on one rollout; diagnostics are means over the steps."""
     rate = learning_rate(config, state.hyper, state.iteration)
@@ -196,7 +159,7 @@ def improve(
         network, opt_state = carry
         rows, key = inputs
         grads, metrics = gradient(network, module, take(flat, rows), state.hyper, config, key)
-        metrics["learner/gradient_norm"] = optax.global_norm(grads)
+        metrics["learner/gradient_norm"] = optax.tree.norm(grads)
         updates, opt_state = transform.update(grads, opt_state, network)
         network = jax.tree.map(lambda p, u: p - rate * u, network, updates)
         return (network, opt_state), metrics
@@ -253,7 +216,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
 
         def actor(obs: Array, key: Key, memory: PyTree) -> tuple[Array, Array, PyTree]:
             obs = policies.observe(config.network, state.obs_moments, obs)
-            latent = family.sample(module.apply(state.network, obs, method="actor"), key)
+            latent = family.sample(apply(module, state.network, obs, method="actor"), key)
             return latent, family.apply(latent), memory
 
         worlds, _, transitions, latents = rollout.collect(
@@ -265,7 +228,16 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             state.return_scale, rewards, done, discount=state.hyper.discount
         )
         scaled = scaled if config.normalise_rewards else rewards
-        batch = make_batch(state, module, transitions, latents, scaled, config)
+        batch = estimates.make_batch(
+            module,
+            state.network,
+            functools.partial(policies.observe, config.network, state.obs_moments),
+            transitions,
+            latents,
+            scaled,
+            discount=state.hyper.discount,
+            lambda_=state.hyper.gae_lambda,
+        )
         params, opt_state, metrics = improve(state, module, batch, config, key_update)
 
         metrics |= episodes.statistics(worlds) | {

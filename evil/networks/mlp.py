@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jax import Array
 
 from evil.errors import unknown
 from evil.networks.initialisers import orthogonal
+from evil.seams import PyTree
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
@@ -43,6 +45,11 @@ class MLP(nn.Module):
             x = nonlinearity(nn.Dense(width, kernel_init=initialiser, name=f"hidden_{index}")(x))
         initialiser = orthogonal(self.output_gain)
         return nn.Dense(self.outputs, kernel_init=initialiser, name="output")(x)
+
+
+def apply(module: nn.Module, params: PyTree, *arguments: Any, method: str | None = None) -> Any:
+    """What a module computes; Flax's own `apply` may return more, and is typed accordingly."""
+    return module.apply(params, *arguments, method=method)
 
 
 def flatten(x: Array, shape: tuple[int, ...]) -> Array:

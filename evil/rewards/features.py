@@ -28,8 +28,8 @@ def select(inputs: Inputs, spec: Spec, transitions: Transition) -> Array:
     if inputs in ("next_s", "ss"):
         parts.append(flatten(transitions.next_obs, spec.obs_shape))
     if inputs == "sa":
-        action = transitions.action
-        parts.append(jax.nn.one_hot(action, spec.num_actions) if spec.is_discrete else action)
+        action, choices = transitions.action, spec.num_actions
+        parts.append(action if choices is None else jax.nn.one_hot(action, choices))
     return jnp.concatenate(parts, axis=-1)
 
 

@@ -21,7 +21,7 @@ from jax import Array
 from evil import schedules
 from evil.demonstrations.demonstrations import Demonstrations, transitions
 from evil.errors import unknown
-from evil.networks.mlp import MLP, activation
+from evil.networks.mlp import MLP, activation, apply
 from evil.pytrees import pytree, traced
 from evil.rewards import features, memoryless
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
@@ -109,7 +109,7 @@ def loss(
 
 def evaluate(network: PyTree, module: MLP, inputs: Array) -> Array:
     """f in (0, 1) at standardised inputs `[..., F]`."""
-    return jax.nn.sigmoid(module.apply(network, inputs).squeeze(-1))
+    return jax.nn.sigmoid(apply(module, network, inputs).squeeze(-1))
 
 
 def make(config: Config, env: Environment) -> RewardModel:

@@ -17,6 +17,7 @@ from evil.rewards.fixed import real
 from evil.seams import Environment, Spec, Step
 
 LENGTH = 4
+SEEDS = 4  # a game need not settle: what counts is where most of them do
 
 
 def reset(key, params):
@@ -88,7 +89,10 @@ def chain_demonstrations(direction):
 
 
 def trainer(config, env, iterations, obs):
-    """A function from a key and demonstrations to action frequencies [A] at `obs`, and metrics."""
+    """A function from a key and demonstrations to action frequencies at `obs` and reward gaps.
+
+    Both are medians over seeds: `[A]` and `[iterations]`.
+    """
     algorithm = irl.make(config, env)
 
     def train(key, demos):
@@ -98,9 +102,13 @@ def trainer(config, env, iterations, obs):
         )
         policy = algorithm.policy(state)
         actions, _ = policy.act(policy.params, jnp.full((500, 1), obs), key, ())
-        return jax.nn.one_hot(actions, env.spec.num_actions).mean(0), metrics
+        return jax.nn.one_hot(actions, env.spec.num_actions).mean(0), metrics["reward/gap"]
 
-    return train
+    def medians(key, demos):
+        results = jax.vmap(train, (0, None))(jax.random.split(key, SEEDS), demos)
+        return jax.tree.map(lambda x: jnp.median(x, axis=0), results)
+
+    return medians
 
 
 def test_irl_finds_the_experts_action_whatever_it_is(key, counted):
@@ -131,10 +139,9 @@ def test_irl_plus_plus_walks_where_the_expert_walks(key):
     )
     compiled = jax.jit(trainer(config, CHAIN, 60, obs=0.0))
     for direction in (0, 1):
-        frequencies, metrics = compiled(key, chain_demonstrations(direction))
+        frequencies, gap = compiled(key, chain_demonstrations(direction))
         assert frequencies[direction] > 0.9
         # At first the reward can tell them apart, and hardly in the end.
-        gap = metrics["reward/gap"]
         assert gap[:10].max() > 0.1 and gap[-1] < gap[:10].max() / 2
 
 

@@ -54,7 +54,7 @@ WORLDS = {
     "delayed_value": world(following=(1, 0, 0), ends=(0, 1, 1), pay=(0, 1, 0)),
     "action": world(strict=1, aim=(1, 1, 1)),
     "action_by_observation": world(starts=(0, 1), strict=1, aim=(0, 1, 0)),
-    "time_limit": world(ends=(0, 0, 0)),
+    "time_limit": world(following=(1, 1, 1), ends=(0, 0, 0), pay=(0, 1, 1)),
     "end_of_task": world(**CHAIN),
 }
 
@@ -145,10 +145,12 @@ def test_the_better_action_depends_on_the_observation(trained):
 
 
 def test_a_time_limit_does_not_end_the_values(trained):
-    # Five steps, then truncated: 1 + γ + γ² + ... = 1 / (1 - γ) all the same.
+    # Nothing, then one per step; truncated after five, in state 1, while the next episode starts in
+    # state 0: 1 + γ + γ² + ... = 1 / (1 - γ) all the same.
     values, _, metrics = trained["time_limit"]
-    np.testing.assert_allclose(values[0], 1 / (1 - DISCOUNT), rtol=0.01)
-    assert metrics["agent/length"][-1] == 5 and metrics["agent/return"][-1] == 5
+    for_ever = 1 / (1 - DISCOUNT)
+    np.testing.assert_allclose(values[:2], [DISCOUNT * for_ever, for_ever], rtol=0.01)
+    assert metrics["agent/length"][-1] == 5 and metrics["agent/return"][-1] == 4
 
 
 def test_the_end_of_a_task_does(trained):

@@ -88,9 +88,11 @@ def test_features_of_action_vectors_and_images():
     assert features.select("sa", spec, twice).shape == (3, 1, 4)
 
 
-def test_unknown_features():
-    with pytest.raises(UserError, match="next_s"):
-        features.select("nexts", environment().spec, rows([[1.0]]))
+def test_unknown_names_are_the_users_error():
+    with pytest.raises(UserError, match="did you mean next_s"):
+        moment_matching.make(moment_matching.Config(inputs="nexts"), environment())
+    with pytest.raises(UserError, match="did you mean tanh"):
+        moment_matching.make(moment_matching.Config(activation="tahn"), environment())
 
 
 def test_moments_by_hand_with_padding_and_floor():

@@ -185,9 +185,7 @@ def test_the_users_own_demonstrations(run_irl: Call, tmp_path: Path) -> None:
     spec = environments.make("gridworld").spec
     demos, _ = catalogue.demonstrations(spec)
     files.save(tmp_path / "grid.npz", demos, spec, {})
-    code, said = run_irl(
-        "--env", "cartpole", "--preset", "smoke", "--demos", tmp_path / "grid.npz"
-    )
+    code, said = run_irl("--env", "cartpole", "--preset", "smoke", "--demos", tmp_path / "grid.npz")
     assert code == 2
     assert "gridworld" in said
     with np.load(tmp_path / "grid.npz", allow_pickle=False) as stored:

@@ -52,7 +52,7 @@ def reacher(env: Environment, recording: Recording, title: str) -> Film:
     """Two links of one metre each, and the place that their end should reach."""
     cosines, sines = recording.obs[:, 0:2], recording.obs[:, 2:4]
     joints = np.cumsum(np.stack([cosines, sines], -1), axis=1)  # [F, 2 links, 2]
-    base, goal = np.zeros_like(joints[:, 0]), recording.obs[:, None, 6:8]
+    base, goal = np.zeros_like(joints[:, 0]), np.asarray(recording.obs)[:, None, 6:8]
     shapes = [
         line((0, 0), radius=2.0, colour=palette.GROUND),
         line((0, 0), radius=0.22, colour=palette.SHADE),

@@ -47,13 +47,13 @@ def _shades(film: Film) -> list[int]:
 
 
 def _picture(film: Film, frame: int, height: int) -> Image.Image:
-    size = np.array([round(height * ASPECT), height])
-    canvas = Image.new("RGB", tuple(int(x) for x in size * SHARPNESS), palette.PAPER)
+    width = round(height * ASPECT)
+    canvas = Image.new("RGB", (width * SHARPNESS, height * SHARPNESS), palette.PAPER)
     draw = ImageDraw.Draw(canvas)
     scale = SHARPNESS * height / film.height
 
     def pixels(points: np.ndarray) -> np.ndarray:
-        return (points - film.focus[frame]) * (scale, -scale) + size * SHARPNESS / 2
+        return (points - film.focus[frame]) * (scale, -scale) + np.array(canvas.size) / 2
 
     for rank, index in enumerate(film.order[frame]):
         if rank == film.backdrop:
@@ -65,7 +65,7 @@ def _picture(film: Film, frame: int, height: int) -> Image.Image:
                 _fill(draw, points, shape.radius * scale + SEAM * SHARPNESS, palette.PAPER)
             _fill(draw, points, shape.radius * scale, shape.colour)
     _words(draw, film, frame, canvas.size)
-    return canvas.resize(tuple(int(x) for x in size), Image.Resampling.LANCZOS)
+    return canvas.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _fill(draw: ImageDraw.ImageDraw, points: np.ndarray, radius: float, colour: str) -> None:

@@ -57,7 +57,7 @@ def model(name: str, backend: str) -> tuple[Any, float]:
         warnings.simplefilter("ignore")  # maintenance notices at import and construction
         from brax import envs
 
-        raw = envs.get_environment(name, backend=backend)
+        raw: Any = envs.get_environment(name, backend=backend)
     return raw.sys.mj_model, float(raw.dt)
 
 

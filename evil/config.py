@@ -52,15 +52,14 @@ def _plain(value: Any) -> Any:
 
 def _typed(value: Any, hint: Any, where: str) -> Any:
     """`value` as the field's annotation wants it, or a UserError."""
-    if isinstance(value, dict):
-        return from_dict(value)
-    if isinstance(value, list):
-        return tuple(_typed(item, Any, where) for item in value)
+    value = from_dict(value) if isinstance(value, dict) else value
     options = typing.get_args(hint) if _is_union(hint) else (hint,)
     for option in options:
+        if isinstance(value, list) and typing.get_origin(option) is tuple:
+            return tuple(_typed(item, typing.get_args(option)[0], where) for item in value)
         if option is Any or _fits(value, option):
             return value
-        if option is float and _fits(value, int):
+        if option is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
     raise UserError(f"{where} should be {hint}, found {value!r}")
 

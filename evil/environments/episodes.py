@@ -2,7 +2,7 @@
 
 The one place that knows time limits and resets. Every step keeps the true successor
 (`Step.next_obs`), separates `terminated` from `truncated`, and only then starts a fresh episode
-where one ended. Fresh starts come from a bank that `renew` redraws, once per rollout: a reset in
+where one ended. Fresh starts come from a bank that `starts` draws, once per rollout: a reset in
 every step would cost as much as the physics, and one cached start would be the same for ever.
 """
 
@@ -20,7 +20,7 @@ from evil.seams import Environment, Key, Metrics, PyTree, Step
 
 @pytree
 class State:
-    """B episodes in progress, their statistics, and a bank of R fresh starts."""
+    """B episodes in progress, and statistics of those that ended."""
 
     world: PyTree  # [B, ...] states of the environment
     obs: Array  # [B, ...] what to act upon next: after a reset, where one happened
@@ -29,15 +29,16 @@ class State:
     last_return: Array  # [B] of the most recently completed episode
     last_length: Array  # [B] int32, likewise
     has_completed: Array  # [B] bool, whether there is one
-    bank: tuple[PyTree, Array]  # [R, ...] fresh states and their observations
 
 
-def init(
-    env: Environment, key: Key, params: PyTree, num_envs: int, *, bank_size: int = 64
-) -> State:
+def starts(env: Environment, key: Key, params: PyTree, count: int) -> tuple[PyTree, Array]:
+    """A bank of `count` fresh states and their observations."""
+    return jax.vmap(env.reset, (0, None))(jax.random.split(key, count), params)
+
+
+def init(env: Environment, key: Key, params: PyTree, num_envs: int) -> State:
     """Start `num_envs` episodes."""
-    fresh = _fresh(env, key, params, num_envs + bank_size)  # one reset compiles, not two
-    world, obs = take(fresh, jnp.arange(num_envs))
+    world, obs = starts(env, key, params, num_envs)
     return State(
         world=world,
         obs=obs,
@@ -46,20 +47,18 @@ def init(
         last_return=jnp.zeros(num_envs),
         last_length=jnp.zeros(num_envs, jnp.int32),
         has_completed=jnp.zeros(num_envs, bool),
-        bank=take(fresh, jnp.arange(num_envs, num_envs + bank_size)),
     )
 
 
-def renew(env: Environment, key: Key, state: State, params: PyTree) -> State:
-    """Redraw the bank of fresh starts; episodes in progress go on."""
-    bank_size = state.bank[1].shape[0]
-    return dataclasses.replace(state, bank=_fresh(env, key, params, bank_size))
-
-
 def step(
-    env: Environment, key: Key, state: State, action: Array, params: PyTree
+    env: Environment,
+    key: Key,
+    state: State,
+    action: Array,
+    params: PyTree,
+    bank: tuple[PyTree, Array],
 ) -> tuple[State, Step]:
-    """Advance every episode by one step and restart those that ended.
+    """Advance every episode by one step; those that end start anew from `bank`.
 
     A world whose observation or reward stops being finite has diverged: its episode is cut as
     truncated at the last finite observation, with reward zero, and starts anew.
@@ -81,8 +80,8 @@ def step(
     done = outcome.terminated | outcome.truncated
     episode_return = state.episode_return + outcome.reward
 
-    starts = jax.random.randint(key_start, (batch,), 0, state.bank[1].shape[0])
-    world, obs = select(done, take(state.bank, starts), (world, outcome.next_obs))
+    chosen = jax.random.randint(key_start, (batch,), 0, bank[1].shape[0])
+    world, obs = select(done, take(bank, chosen), (world, outcome.next_obs))
     state = dataclasses.replace(
         state,
         world=world,
@@ -102,7 +101,3 @@ def statistics(state: State) -> Metrics:
     mean_return = jnp.sum(state.last_return, where=state.has_completed) / count
     mean_length = jnp.sum(state.last_length, where=state.has_completed) / count
     return {"agent/return": mean_return, "agent/length": mean_length}
-
-
-def _fresh(env: Environment, key: Key, params: PyTree, count: int) -> tuple[PyTree, Array]:
-    return jax.vmap(env.reset, (0, None))(jax.random.split(key, count), params)

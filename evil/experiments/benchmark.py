@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from evil import environments, registry
 from evil.demonstrations import catalogue
 from evil.environments import episodes
 from evil.evaluation.episodes import random_policy
-from evil.experiments import presets
+from evil.experiments import measure, presets
 from evil.imitation import history, irl
-from evil.learners import ppo, rollout
+from evil.learners import alone, ppo, rollout
 from evil.rewards import fixed
+from evil.running import progress
+from evil.running.runner import Phase, Session, run
 from evil.seams import Environment, Key, PyTree
 
 
@@ -135,7 +137,14 @@ def paper(env_name: str = "hopper", turns: int = 3) -> dict[str, Any]:
             return action, action, memory
 
         return rollout.collect(
-            env, actor, jax.random.key(2), worlds, (), env.params, learner_config.num_steps
+            env,
+            actor,
+            jax.random.key(2),
+            worlds,
+            (),
+            env.params,
+            learner_config.num_steps,
+            num_starts=learner_config.num_starts,
         )[0]
 
     def judging(carry: tuple[PyTree, history.Ring]) -> tuple[PyTree, history.Ring]:
@@ -172,28 +181,26 @@ def reliability(env_name: str, num_seeds: int = 5, num_episodes: int = 100) -> d
     env = environments.make(env_name)
     learner = ppo.make(size.annealed(), env, fixed.real())
     _, card = catalogue.demonstrations(env.spec)
-
-    def advance(state: PyTree) -> PyTree:
-        def one(state: PyTree, _: None) -> tuple[PyTree, jax.Array]:
-            state, _, metrics = learner.step(state, ())
-            return state, metrics["agent/return"]
-
-        return jax.lax.scan(one, state, None, length=size.iterations)
-
-    keys = jax.random.split(jax.random.key(1), num_seeds)
-    states = jax.jit(jax.vmap(learner.init))(keys)
-    states, curve = jax.jit(jax.vmap(advance))(states)
-    from evil.experiments import measure
-
-    policy = measure.stacked_policy(learner.policy, states)
+    outcome = run(
+        Phase(
+            name="rl",
+            algorithm=alone.make(learner),
+            data=(),
+            keys=jax.random.split(jax.random.key(1), num_seeds),
+            iterations=size.iterations,
+            chunk=10,
+        ),
+        Session(progress=progress.choose(stream=sys.stderr)),
+    )
+    policy = measure.stacked_policy(learner.policy, outcome.states)
     played = measure.returns(env, {"ppo": policy}, jax.random.key(2), num_episodes)["ppo"]
     means = played.mean(axis=1)
     return {
         "env": env.spec.name,
-        "env_steps": size.iterations * learner.steps_per_iteration,
+        "env_steps": outcome.env_steps,
+        "wall_s": outcome.wall_s,
         "expert_return": card["return_mean"],
         "returns": [float(x) for x in means],
         "worst_of_expert": float(means.min() / card["return_mean"]),
-        "best_training_return": [float(x) for x in jnp.max(curve, axis=1)],
-        "all_finite": bool(jnp.isfinite(curve).all()),
+        "frozen": [dataclasses.asdict(lane) for lane in outcome.frozen],
     }

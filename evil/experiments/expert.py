@@ -68,7 +68,11 @@ def _carry_out(config: Config, env: Environment, learner: Learner, session: Sess
     assert session.directory is not None
     expert = train(config, env, learner, session)
     weights = artefacts.save_policy(
-        session.directory.policy / "policy", expert.policy, config.learner.network, env.spec
+        session.directory.policy / "policy",
+        expert.policy,
+        config.learner.network,
+        env.spec,
+        actions=expert.card["actions"],
     )
     session.directory.write_summary(expert.card)
     return catalogue.write(env.spec, expert.demonstrations, [weights], expert.card)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from evil.evaluation import episodes
@@ -27,8 +26,9 @@ def returns(
         by_act.setdefault(policy.act, []).append(name)
     found = {}
     for names in by_act.values():
-        stacked = [policies[name].params for name in names]
-        params = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *stacked)
+        # Through the host: lanes of different phases may lie on different devices.
+        stacked = [jax.device_get(policies[name].params) for name in names]
+        params = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stacked)
         template = policies[names[0]]
 
         def one(params: Any, key: Key, template: Policy = template) -> jax.Array:

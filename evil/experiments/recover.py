@@ -16,22 +16,17 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from evil import registry
 from evil.demonstrations import sample
-from evil.experiments import artefacts, measure
+from evil.experiments import artefacts, measure, retraining
 from evil.experiments.problem import Problem, random_return, read_problem
 from evil.imitation import bc, history, irl
-from evil.learners import alone
-from evil.rewards import combine, fixed
 from evil.running import memory
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run
-from evil.seams import Algorithm, Environment, Key, Policy, PyTree, RewardModel
-
-BASELINES = ("retrain", "rl", "survival")
+from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +58,8 @@ class Config:
     """Iterations between two updates of the display."""
     bc_iterations: int = 60
     """Validations of behavioural cloning at most."""
-    retrain: bool = True
-    """Whether to retrain on the recovered, the real and the survival reward."""
+    num_retrained: int = 2
+    """Fresh policies trained on each recovered reward; 0 leaves out all retraining."""
     evaluation_episodes: int = 100
     """Full episodes behind each reported return."""
     deterministic: bool = False
@@ -86,72 +81,50 @@ def _carry_out(
     config: Config, problem: Problem, cloning: Algorithm, game: Algorithm, session: Session
 ) -> dict[str, Any]:
     """Go through all phases, measure, and fill the run directory; returns the summary."""
-    env, demos = problem.env, problem.demos
-    key_measure, *phase_keys = jax.random.split(jax.random.key(config.seed), 6)
-    keys = {
-        name: jax.random.split(key, config.num_seeds)
-        for name, key in zip(("bc", "irl", *BASELINES), phase_keys, strict=True)
-    }
+    key_bc, key_irl, key_again, key_measure = jax.random.split(jax.random.key(config.seed), 4)
 
-    def phase(name: str, algorithm: Algorithm, iterations: int) -> Outcome:
-        return run(
-            Phase(
-                name=name,
-                algorithm=algorithm,
-                data=demos,
-                keys=keys[name],
-                iterations=iterations,
-                chunk=config.chunk,
-            ),
-            session,
+    def imitate(name: str, algorithm: Algorithm, key: Key, iterations: int) -> Outcome:
+        phase = Phase(
+            name=name,
+            algorithm=algorithm,
+            data=problem.demos,
+            keys=jax.random.split(key, config.num_seeds),
+            iterations=iterations,
+            chunk=config.chunk,
         )
+        return run(phase, session)
 
-    outcomes = {
-        "bc": phase("bc", cloning, config.bc_iterations),
-        "irl": phase("irl", game, config.iterations),
-    }
+    cloned = imitate("bc", cloning, key_bc, config.bc_iterations)
+    played_out = imitate("irl", game, key_irl, config.iterations)
+    outcomes = {"bc": cloned, "irl": played_out}
     mode = config.deterministic
     policies = {
-        "bc": measure.stacked_policy(cloning.policy, outcomes["bc"].states, deterministic=mode),
-        "irl": measure.stacked_policy(game.policy, outcomes["irl"].states, deterministic=mode),
+        "bc": measure.stacked_policy(cloning.policy, cloned.states, deterministic=mode),
+        "irl": measure.stacked_policy(game.policy, played_out.states, deterministic=mode),
     }
-    reward_params = jax.vmap(game.reward)(outcomes["irl"].states)
-    if config.retrain:
-        algorithm, again = retraining(config, env, reward_params, keys)
-        outcomes["retrain"] = run(again, session)
-        policies |= _split(algorithm, outcomes["retrain"], mode)
+    reward_params = jax.vmap(game.reward)(played_out.states)
+    if config.num_retrained:
+        again = retraining.make(
+            config.algorithm.learner,
+            registry.make(config.algorithm.reward, problem.env),
+            problem.env,
+            reward_params,
+            key_again,
+            per_reward=config.num_retrained,
+            iterations=config.iterations,
+            chunk=config.chunk,
+        )
+        outcomes["retrain"] = run(again.phase, session)
+        policies |= again.policies(outcomes["retrain"], deterministic=mode)
     session.progress.note(f"playing {config.evaluation_episodes} full episodes with each policy")
     played = measure.returns(
-        env, _sharing_act(policies, config), key_measure, config.evaluation_episodes
+        problem.env, _sharing_act(policies, config), key_measure, config.evaluation_episodes
     )
     summary = summarise(config, problem, outcomes, played, key_measure)
     if session.directory is not None:
         summary |= write(session.directory, config, problem, outcomes, policies, reward_params)
         session.directory.write_summary(summary)
     return summary
-
-
-def retraining(
-    config: Config, env: Environment, reward_params: PyTree, keys: dict[str, Key]
-) -> tuple[Algorithm, Phase]:
-    """Fresh policies on the recovered reward, the real one and survival: a lane each per seed."""
-    model: RewardModel = registry.make(config.algorithm.reward, env)
-    score = combine.weighted(model.score, fixed.real(), fixed.survival())
-    algorithm = alone.make(registry.make(config.algorithm.learner, env, score))
-    weights = jnp.repeat(jnp.eye(len(BASELINES)), config.num_seeds, axis=0)
-    recovered = jax.tree.map(
-        lambda x: jnp.tile(x, (len(BASELINES),) + (1,) * (x.ndim - 1)), reward_params
-    )
-    return algorithm, Phase(
-        name="retrain",
-        algorithm=algorithm,
-        data={"weights": weights, "parts": (recovered, (), ())},
-        data_axes=0,
-        keys=jnp.concatenate([keys[name] for name in BASELINES]),
-        groups=BASELINES,
-        iterations=config.iterations,
-        chunk=config.chunk,
-    )
 
 
 def summarise(
@@ -202,11 +175,12 @@ def write(
 ) -> dict[str, Any]:
     """Policies and rewards of every seed, and the landmark data; returns what they show."""
     spec, network = problem.env.spec, config.algorithm.learner.network
+    for name, policy in policies.items():
+        kind = config.bc.network if name == "bc" else network
+        for lane in range(jax.tree.leaves(policy.params)[0].shape[0]):
+            single = measure.unstack(policy, lane)
+            artefacts.save_policy(directory.policy / f"{name}-{lane}", single, kind, spec)
     for lane in range(config.num_seeds):
-        for name in ("irl", "retrain"):
-            if name in policies:
-                single = measure.unstack(policies[name], lane)
-                artefacts.save_policy(directory.policy / f"{name}-{lane}", single, network, spec)
         single = jax.tree.map(lambda x, lane=lane: x[lane], reward_params)
         artefacts.save_reward(
             directory.reward / f"reward-{lane}", single, config.algorithm.reward, spec
@@ -248,16 +222,9 @@ def landmark(
     return arrays
 
 
-def _split(algorithm: Algorithm, outcome: Outcome, deterministic: bool) -> dict[str, Policy]:
-    """The retrained policies by what they were trained on, stacked over seeds."""
-    stacked = measure.stacked_policy(algorithm.policy, outcome.states, deterministic=deterministic)
-    parts = jax.tree.map(lambda x: x.reshape((len(BASELINES), -1, *x.shape[1:])), stacked)
-    return {name: measure.unstack(parts, index) for index, name in enumerate(BASELINES)}
-
-
 def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Policy]:
     """Policies of the same kind of network play in one compiled program: give them one `act`."""
-    same = {"irl", *BASELINES}
+    same = set(policies) - {"bc"}
     if config.bc.network == config.algorithm.learner.network and config.bc.loss == "nll":
         same.add("bc")
     return {

@@ -19,13 +19,14 @@ class Ring:
     """Storage for `capacity` rows; once full, the oldest are overwritten."""
 
     rows: PyTree  # [capacity, ...]
-    written: Array  # [] int32, rows written since the start
+    next_row: Array  # [] int32, where the next write begins
+    count: Array  # [] int32, how many rows hold something
 
 
 def init(row: PyTree, capacity: int) -> Ring:
     """An empty ring for rows like `row`, a tree of arrays or shapes without leading axis."""
     rows = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), row)
-    return Ring(rows=rows, written=jnp.zeros((), jnp.int32))
+    return Ring(rows=rows, next_row=jnp.zeros((), jnp.int32), count=jnp.zeros((), jnp.int32))
 
 
 def write(ring: Ring, rows: PyTree) -> Ring:
@@ -33,17 +34,19 @@ def write(ring: Ring, rows: PyTree) -> Ring:
     capacity, size = jax.tree.leaves(ring.rows)[0].shape[0], jax.tree.leaves(rows)[0].shape[0]
     if capacity % size:
         raise ValueError(f"writes of {size} rows do not divide a capacity of {capacity}")
-    start = ring.written % capacity
     stored = jax.tree.map(
-        lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, start, axis=0),
+        lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, ring.next_row, axis=0),
         ring.rows,
         rows,
     )
-    return Ring(rows=stored, written=ring.written + size)
+    return Ring(
+        rows=stored,
+        next_row=(ring.next_row + size) % capacity,
+        count=jnp.minimum(ring.count + size, capacity),
+    )
 
 
 def sample(key: Key, ring: Ring, num: int) -> PyTree:
     """`num` rows, uniformly and with replacement from those written; at least one must be."""
-    capacity = jax.tree.leaves(ring.rows)[0].shape[0]
-    index = jax.random.randint(key, (num,), 0, jnp.minimum(ring.written, capacity))
+    index = jax.random.randint(key, (num,), 0, ring.count)
     return take(ring.rows, index)

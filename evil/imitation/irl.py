@@ -21,7 +21,7 @@ from jax import Array
 
 from evil import registry
 from evil.demonstrations.demonstrations import Demonstrations, sample
-from evil.errors import UserError
+from evil.errors import UserError, unknown
 from evil.imitation import history
 from evil.learners import ppo
 from evil.pytrees import merge_leading, pytree, take
@@ -104,6 +104,12 @@ def maybe_reset(config: Config, learner: Learner, state: PyTree, iteration: Arra
 
 def make(config: Config, env: Environment) -> Algorithm:
     """Compose a learner and a reward model; `data` of the algorithm is `Demonstrations`."""
+    for kind, name, known in (
+        ("history", config.history, ("all", "current")),
+        ("reset schedule", config.reset_schedule, ("linear", "harmonic")),
+    ):
+        if name not in known:
+            raise unknown(kind, name, known)
     reward: RewardModel = registry.make(config.reward, env)
     learner: Learner = registry.make(config.learner, env, reward.score)
     rows = min(config.rows_per_iteration, learner.steps_per_iteration)

@@ -39,8 +39,11 @@ def clipped_value_error(
 
 
 def standardise(advantage: Array) -> Array:
-    """Advantages with mean zero and unit deviation."""
-    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    """Advantages with mean zero and unit deviation.
+
+    Advantages that are all equal stay near zero: their rounding errors are not blown up.
+    """
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-5)
 
 
 def approximate_kl(log_prob: Array, old_log_prob: Array) -> Array:

@@ -201,9 +201,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             optimiser=optimiser(hyper).init(params),
             obs_moments=normalise.init(env.spec.obs_shape),
             return_scale=normalise.init_return_scale(config.num_envs),
-            episodes=episodes.init(
-                env, key_worlds, physics, config.num_envs, bank_size=config.num_starts
-            ),
+            episodes=episodes.init(env, key_worlds, physics, config.num_envs),
             reward_memory=score.memory(config.num_envs),
             physics=physics,
             hyper=hyper,
@@ -220,7 +218,14 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             return latent, family.apply(latent), memory
 
         worlds, _, transitions, latents = rollout.collect(
-            env, actor, key_rollout, state.episodes, (), state.physics, config.num_steps
+            env,
+            actor,
+            key_rollout,
+            state.episodes,
+            (),
+            state.physics,
+            config.num_steps,
+            num_starts=config.num_starts,
         )
         rewards, memory = score.apply(reward_params, state.reward_memory, transitions)
         done = transitions.terminated | transitions.truncated

@@ -24,21 +24,22 @@ def collect(
     physics: PyTree,
     num_steps: int,
     *,
+    num_starts: int,
     fresh_memory: PyTree = (),
 ) -> tuple[episodes.State, PyTree, Transition, Array]:
-    """Act for `num_steps` in every episode; the bank of fresh starts is redrawn first.
+    """Act for `num_steps` in every episode, with a bank of `num_starts` freshly drawn starts.
 
     Returns the episodes, the policy's memory, transitions `[T, B]` and latents `[T, B, ...]`.
     Where an episode ended, the memory starts again from `fresh_memory`.
     """
     key_bank, key_steps = jax.random.split(key)
-    state = episodes.renew(env, key_bank, state, physics)
+    bank = episodes.starts(env, key_bank, physics, num_starts)
 
     def advance(carry: PyTree, key: Key) -> tuple[PyTree, tuple[Transition, Array]]:
         state, memory = carry
         key_action, key_world = jax.random.split(key)
         latent, action, memory = actor(state.obs, key_action, memory)
-        following, step = episodes.step(env, key_world, state, action, physics)
+        following, step = episodes.step(env, key_world, state, action, physics, bank)
         transition = Transition(
             obs=state.obs,
             action=action,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,8 +12,22 @@ import jax
 
 def prepare() -> None:
     """Keep compiled programs between processes, and multiply matrices in full float32."""
+    use_all_cores()
     use_compilation_cache()
     use_full_precision()
+
+
+def use_all_cores() -> None:
+    """Make every core of a CPU a device of its own, over which lanes can be spread.
+
+    One device steps the small arrays of a physics engine on a single core. XLA_FLAGS and
+    JAX_NUM_CPU_DEVICES take precedence; once JAX has found its devices it is too late.
+    """
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 
 def use_compilation_cache() -> Path | None:

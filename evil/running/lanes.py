@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,9 @@ from evil import pytrees
 from evil.running.phase import Phase
 from evil.seams import PyTree
 
+P = jax.sharding.PartitionSpec
+LANES = P("lanes")
+
 
 def abstract_states(phase: Phase) -> PyTree:
     """Shapes and types of the stacked states, without computing or compiling anything."""
@@ -22,8 +26,11 @@ def abstract_states(phase: Phase) -> PyTree:
 
 def compile_init(phase: Phase) -> tuple[Callable[[], PyTree], float]:
     """The program that makes the first states, and the seconds it took to compile."""
-    compiled, seconds = _compile(_init(phase), phase.keys, phase.data)
-    return lambda: compiled(phase.keys, phase.data), seconds
+    spread = _spread(phase)
+    init = spread.over_devices(_init(phase), (LANES, spread.data), LANES)
+    arguments = spread.put((phase.keys, phase.data), (LANES, spread.data))
+    compiled, seconds = _compile(init, *arguments)
+    return lambda: compiled(*arguments), seconds
 
 
 def compile_advance(phase: Phase, states: PyTree) -> tuple[Callable[..., Any], float]:
@@ -37,7 +44,6 @@ def compile_advance(phase: Phase, states: PyTree) -> tuple[Callable[..., Any], f
     with. The input is therefore not donated: it is the last state known to be good.
     """
     step = jax.vmap(phase.algorithm.step, in_axes=(0, phase.data_axes))
-    rows = jax.eval_shape(step, states, phase.data)[1]
 
     def advance(states: PyTree, data: PyTree, alive: jax.Array, count: jax.Array) -> Any:
         def body(index: jax.Array, carry: Any) -> Any:
@@ -45,6 +51,7 @@ def compile_advance(phase: Phase, states: PyTree) -> tuple[Callable[..., Any], f
             states, row = step(states, data)
             return states, jax.tree.map(lambda x, new: x.at[index].set(new), metrics, row)
 
+        rows = jax.eval_shape(step, states, data)[1]
         empty = jax.tree.map(lambda x: jnp.zeros((phase.chunk, *x.shape), x.dtype), rows)
         reached, metrics = lax.fori_loop(0, count, body, (states, empty))
         finite = _finite(reached)
@@ -52,10 +59,61 @@ def compile_advance(phase: Phase, states: PyTree) -> tuple[Callable[..., Any], f
         healthy = jnp.all(good, axis=0)
         return pytrees.select(healthy, reached, states), healthy, metrics, finite
 
-    data = jax.device_put(phase.data)
-    arguments = (states, data, jnp.ones(phase.lanes, bool), jnp.int32(phase.chunk))
-    compiled, seconds = _compile(advance, *arguments)
-    return lambda states, alive, count: compiled(states, data, alive, count), seconds
+    spread = _spread(phase)
+    specs = (LANES, spread.data, LANES, P())
+    program = spread.over_devices(
+        advance, specs, (LANES, LANES, P(None, "lanes"), P(None, "lanes"))
+    )
+
+    def arguments(states: PyTree, alive: Any, count: Any) -> tuple[Any, ...]:
+        return spread.put((states, data, jnp.asarray(alive), jnp.asarray(count)), specs)
+
+    data = spread.put(phase.data, spread.data)
+    full = arguments(states, jnp.ones(phase.lanes, bool), jnp.int32(phase.chunk))
+    compiled, seconds = _compile(program, *full)
+    return lambda *changing: compiled(*arguments(*changing)), seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """How the lanes of a phase lie on the devices; lanes never talk to each other."""
+
+    mesh: jax.sharding.Mesh | None  # None: all on one device
+    data: PyTree  # partition specs of the phase's data, a prefix of its tree
+
+    def over_devices(self, function: Callable[..., Any], specs: Any, out: Any) -> Any:
+        """`function` with every device doing its own lanes."""
+        if self.mesh is None:
+            return function
+        return jax.shard_map(
+            function, mesh=self.mesh, in_specs=specs, out_specs=out, check_vma=False
+        )
+
+    def put(self, tree: PyTree, specs: PyTree) -> PyTree:
+        """The arrays of `tree` on the devices where they belong."""
+        if self.mesh is None:
+            return jax.device_put(tree)
+        mesh = self.mesh
+        shardings = jax.tree.map(
+            lambda spec: jax.sharding.NamedSharding(mesh, spec),
+            specs,
+            is_leaf=lambda x: isinstance(x, P),
+        )
+        return jax.device_put(tree, shardings)
+
+
+def _spread(phase: Phase) -> Spread:
+    """As many devices as divide the lanes into equal parts."""
+    devices = jax.local_devices()
+    count = max(n for n in range(1, len(devices) + 1) if phase.lanes % n == 0)
+    data = jax.tree.map(
+        lambda axis: P() if axis is None else LANES, phase.data_axes, is_leaf=lambda x: x is None
+    )
+    if count == 1:
+        return Spread(mesh=None, data=data)
+    kind = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((count,), ("lanes",), axis_types=kind, devices=devices[:count])
+    return Spread(mesh=mesh, data=data)
 
 
 def leaf_names(states: PyTree) -> list[str]:

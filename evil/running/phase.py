@@ -28,29 +28,29 @@ class Phase:
     chunk: int  # iterations between two visits of the host
     data_axes: PyTree = None  # `vmap`'s in_axes for `data`; None: shared by all lanes
     log_every: int = 1  # iterations between logged records
-    groups: tuple[str, ...] = ()  # names of equally many lanes each, under which they are logged
+    groups: tuple[tuple[str, int], ...] = ()  # runs of lanes that are logged under other names
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.log_every < 1 or self.iterations < 0:
             raise UserError(f"phase {self.name!r}: chunk and log_every must be at least 1.")
         if self.keys.ndim != 1:
             raise ValueError(f"phase {self.name!r}: keys must have shape [lanes]")
-        if self.groups and self.lanes % len(self.groups):
-            raise ValueError(f"phase {self.name!r}: {self.lanes} lanes do not form equal groups")
+        if sum(size for _, size in self.logged_groups) != self.lanes:
+            raise ValueError(f"phase {self.name!r}: {self.groups} do not add up to its lanes")
 
     @property
     def lanes(self) -> int:
         return self.keys.shape[0]
 
     @property
-    def logged_names(self) -> tuple[str, ...]:
-        """The phase names that its records carry."""
-        return self.groups or (self.name,)
+    def logged_groups(self) -> tuple[tuple[str, int], ...]:
+        """Names that its records carry as their phase, and how many lanes each has, in order."""
+        return self.groups or ((self.name, self.lanes),)
 
     def logged_as(self, lane: int) -> tuple[str, int]:
         """The phase name and the lane number under which a lane is logged."""
-        size = self.lanes // len(self.logged_names)
-        return self.logged_names[lane // size], lane % size
+        names = [(name, number) for name, size in self.logged_groups for number in range(size)]
+        return names[lane]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,7 @@ def run(phase: Phase, session: Session | None = None) -> Outcome:
     states, position = _restored(phase, session)
     if not position.complete:
         for sink in session.sinks:
-            for name in phase.logged_names:
+            for name, _ in phase.logged_groups:
                 sink.rewind(name, position.iteration)
         session.progress.start(phase.name, position.iteration, phase.iterations)
         try:

@@ -1,7 +1,5 @@
 """Episodes of a world that counts: every number can be checked by eye."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,20 +43,23 @@ ENV = Environment(
     reset=reset,
     step=step,
 )
-STEP = jax.jit(lambda key, state, action, params: episodes.step(ENV, key, state, action, params))
+STEP = jax.jit(
+    lambda key, state, action, params, bank: episodes.step(ENV, key, state, action, params, bank)
+)
+BANK = episodes.starts(ENV, jax.random.key(17), ENV.params, 4)
 
 
-def start(num_envs=2, bank_size=4):
-    return episodes.init(ENV, jax.random.key(0), ENV.params, num_envs, bank_size=bank_size)
+def start(num_envs=2):
+    return episodes.init(ENV, jax.random.key(0), ENV.params, num_envs)
 
 
-def run(state, rewards, **params):
+def run(state, rewards, bank=BANK, **params):
     """Step once per row of `rewards` [T][B]; every state and every outcome."""
     params = ENV.params | {name: jnp.int32(value) for name, value in params.items()}
     states, outcomes = [], []
     for seed, row in enumerate(rewards):
         action = jnp.array(row, jnp.float32)[:, None]
-        state, outcome = STEP(jax.random.key(seed), state, action, params)
+        state, outcome = STEP(jax.random.key(seed), state, action, params, bank)
         states.append(state)
         outcomes.append(outcome)
     return states, outcomes
@@ -70,7 +71,7 @@ def flags(outcomes, name):
 
 def test_worlds_and_bank_start_apart():
     state = start()
-    origins = [*state.obs[:, 0], *state.bank[1][:, 0]]
+    origins = [*state.obs[:, 0], *BANK[1][:, 0]]
     assert len(set(map(float, origins))) == 6
     np.testing.assert_array_equal(state.obs[:, 1], [0, 0])
     assert state.age.dtype == jnp.int32
@@ -113,23 +114,19 @@ def test_termination_wins_over_the_clock():
 
 
 def test_fresh_starts_come_from_the_bank():
-    state = start(num_envs=32)
-    banked = set(np.asarray(state.bank[1][:, 0]).tolist())
-    (after,), _ = run(state, [[-1] * 32])
+    banked = set(np.asarray(BANK[1][:, 0]).tolist())
+    (after,), _ = run(start(num_envs=32), [[-1] * 32])
     drawn = set(np.asarray(after.obs[:, 0]).tolist())
     assert drawn <= banked
     assert len(drawn) > 1  # each world draws for itself
-    np.testing.assert_array_equal(after.bank[1], state.bank[1])
+    np.testing.assert_array_equal(after.world[0], after.obs[:, 0])
 
 
-def test_renew_redraws_the_bank_and_nothing_else():
-    (state,), _ = run(start(), [[1, 1]])
-    renewed = episodes.renew(ENV, jax.random.key(5), state, ENV.params)
-    old, new = (set(np.asarray(s.bank[1][:, 0]).tolist()) for s in (state, renewed))
+def test_another_bank_gives_other_starts():
+    other = episodes.starts(ENV, jax.random.key(5), ENV.params, 4)
+    old, new = (set(np.asarray(bank[1][:, 0]).tolist()) for bank in (BANK, other))
     assert len(new) == 4 and not old & new
-    rest = dataclasses.replace(renewed, bank=state.bank)
-    jax.tree.map(np.testing.assert_array_equal, rest, state)
-    (after,), _ = run(renewed, [[-1, -1]])
+    (after,), _ = run(start(), [[-1, -1]], bank=other)
     assert set(np.asarray(after.obs[:, 0]).tolist()) <= new
 
 
@@ -169,7 +166,7 @@ def test_a_reward_that_is_no_number_cuts_only_its_world():
 def test_step_keeps_every_type():
     state = start()
     action = jnp.zeros((2, 1))
-    after, _ = jax.eval_shape(STEP, jax.random.key(0), state, action, ENV.params)
+    after, _ = jax.eval_shape(STEP, jax.random.key(0), state, action, ENV.params, BANK)
     before = jax.eval_shape(lambda: state)
     assert jax.tree.structure(before) == jax.tree.structure(after)
     for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):

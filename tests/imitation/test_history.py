@@ -26,7 +26,7 @@ def test_an_empty_ring_has_the_form_of_its_rows():
     ring = history.init(row, 4)
     assert ring.rows["a"].shape == (4, 2, 3) and ring.rows["a"].dtype == jnp.float32
     assert ring.rows["b"].shape == (4,) and ring.rows["b"].dtype == jnp.int32
-    assert ring.written == 0
+    assert ring.count == 0
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,10 @@ def test_an_empty_ring_has_the_form_of_its_rows():
 def test_writes_by_hand(writes, slots):
     ring = filled(*writes)
     np.testing.assert_array_equal(ring.rows["x"], slots)
-    assert ring.written == sum(map(len, writes))
-    assert ring.written.dtype == jnp.int32
+    total = sum(map(len, writes))
+    assert ring.count == min(total, 6)
+    assert ring.next_row == total % 6
+    assert ring.count.dtype == ring.next_row.dtype == jnp.int32
 
 
 @pytest.mark.parametrize("size", [4, 5, 7, 12])

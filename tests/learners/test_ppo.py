@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evil.errors import UserError
-from evil.learners import ppo
+from evil.learners import estimates, ppo
 from evil.networks import actor_critic
 from evil.pytrees import take
 from evil.rewards import fixed
@@ -269,7 +269,7 @@ def test_observations_are_counted_once(small):
 def test_the_objective_adds_up(small):
     _, state, _, _ = small
     module = actor_critic.make(SMALL.network, SPECS["discrete"])
-    batch = ppo.Batch(
+    batch = estimates.Batch(
         obs=STATES,
         latent=jnp.array([0, 1, 0]),
         log_prob=jnp.log(jnp.array([0.5, 0.4, 0.6])),

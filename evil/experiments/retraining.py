@@ -1,0 +1,82 @@
+"""Fresh policies on a recovered reward, and on the two rewards that put theirs in proportion.
+
+    retrain    the recovered reward, frozen: does it teach what it was recovered from?
+    rl         the real reward: how much this learner and budget could have reached
+    survival   1 per step: how much comes of not ending the episode
+
+All lanes share one learner, budget and compiled program; only the weights of a sum differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from evil import registry
+from evil.experiments import measure
+from evil.learners import alone
+from evil.rewards import combine, fixed
+from evil.running.runner import Outcome, Phase
+from evil.seams import Algorithm, Environment, Key, Policy, PyTree, RewardModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Retraining:
+    """A phase whose lanes learn from different rewards, in the order of `groups`."""
+
+    phase: Phase
+
+    def policies(self, outcome: Outcome, *, deterministic: bool = False) -> dict[str, Policy]:
+        """What each group of lanes has learned, stacked over its lanes."""
+        stacked = measure.stacked_policy(
+            self.phase.algorithm.policy, outcome.states, deterministic=deterministic
+        )
+        found, start = {}, 0
+        for name, size in self.phase.groups:
+            rows = slice(start, start + size)
+            found[name] = jax.tree.map(lambda x, rows=rows: x[rows], stacked)
+            start += size
+        return found
+
+
+def make(
+    learner: object,
+    reward: RewardModel,
+    env: Environment,
+    reward_params: PyTree,
+    key: Key,
+    *,
+    per_reward: int,
+    iterations: int,
+    chunk: int,
+) -> Retraining:
+    """Retraining with the learner of a config on S rewards, stacked in `reward_params`.
+
+    There are `per_reward` policies on each recovered reward, and S on each of the other two.
+    """
+    score = combine.weighted(reward.score, fixed.real(), fixed.survival())
+    algorithm: Algorithm = alone.make(registry.make(learner, env, score))
+    num_rewards = jax.tree.leaves(reward_params)[0].shape[0]
+    groups = (
+        ("retrain", per_reward * num_rewards),
+        ("rl", num_rewards),
+        ("survival", num_rewards),
+    )
+    which = jnp.repeat(jnp.arange(3), jnp.array([size for _, size in groups]))
+    seeds = jnp.concatenate(
+        [jnp.repeat(jnp.arange(num_rewards), per_reward), *[jnp.arange(num_rewards)] * 2]
+    )
+    recovered = jax.tree.map(lambda x: x[seeds], reward_params)
+    phase = Phase(
+        name="retrain",
+        algorithm=algorithm,
+        data={"weights": jnp.eye(3)[which], "parts": (recovered, (), ())},
+        data_axes=0,
+        keys=jax.random.split(key, which.shape[0]),
+        groups=groups,
+        iterations=iterations,
+        chunk=chunk,
+    )
+    return Retraining(phase=phase)

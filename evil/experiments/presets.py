@@ -122,7 +122,7 @@ class Judging:
     """How the reward is fitted after each policy update."""
 
     updates: int
-    batch_size: int  # per discriminator; at most a sixteenth of a rollout
+    batch_size: int  # per discriminator
     hidden: tuple[int, ...]
     decay: float  # share of the run over which the step size falls
     slope: float  # towards which the gradient penalty pulls
@@ -148,9 +148,11 @@ def recovery(
     rollout = chosen.learner.num_envs * chosen.learner.num_steps
     rows = min(judging.rows, rollout)
     smoke = resolved == "smoke"
+    # Small rollouts need no large batches, where time matters.
+    batch = min(judging.batch_size, rollout // 16) if resolved == "quick" else judging.batch_size
     member = moment_matching.Config(
         hidden=judging.hidden,
-        batch_size=judging.batch_size if smoke else min(judging.batch_size, max(1, rollout // 16)),
+        batch_size=batch,
         gradient_target=judging.slope,
         schedule_updates=round(judging.decay * iterations * judging.updates),
     )

@@ -49,7 +49,7 @@ class Config:
     final_learning_rate: float = 5e-5
     """Adam's step size after `anneal_iterations`. Traced."""
     anneal_iterations: int = 0
-    """Iterations over which the learning rate falls linearly; 0 keeps it constant."""
+    """Iterations over which step size and entropy bonus fall linearly; 0 keeps both constant."""
     discount: float = 0.99
     """Discount γ per step. Traced."""
     gae_lambda: float = 0.95
@@ -57,7 +57,9 @@ class Config:
     clip: float = 0.2
     """ε: how far probability ratios may move. Traced."""
     entropy_coefficient: float = 0.0
-    """Weight of the entropy bonus, reward units per nat. Traced."""
+    """Weight of the entropy bonus at the start, reward units per nat. Traced."""
+    final_entropy_coefficient: float = 0.0
+    """Weight of the entropy bonus after `anneal_iterations`. Traced."""
     value_coefficient: float = 0.5
     """Weight of the value loss. Traced."""
     max_gradient_norm: float = 0.5
@@ -82,6 +84,7 @@ class Hyper:
     gae_lambda: Array
     clip: Array
     entropy_coefficient: Array
+    final_entropy_coefficient: Array
     value_coefficient: Array
     max_gradient_norm: Array
 
@@ -102,10 +105,9 @@ class State:
     key: Key
 
 
-def learning_rate(config: Config, hyper: Hyper, iteration: Array) -> Array:
-    """Step size at an iteration: linear from first to last, or constant."""
+def annealed(config: Config, first: Array, last: Array, iteration: Array) -> Array:
+    """A coefficient at an iteration: linear from first to last, or constant."""
     kind = "linear" if config.anneal_iterations else "constant"
-    first, last = hyper.learning_rate, hyper.final_learning_rate
     return schedules.rate(kind, first, last, config.anneal_iterations, iteration)
 
 
@@ -149,8 +151,13 @@ def improve(
     state: State, module: ActorCritic, batch: estimates.Batch, config: Config, key: Key
 ) -> tuple[PyTree, optax.OptState, Metrics]:
     """All epochs of minibatch steps on one rollout; diagnostics are means over the steps."""
-    rate = learning_rate(config, state.hyper, state.iteration)
-    transform = optimiser(state.hyper)
+    hyper = state.hyper
+    rate = annealed(config, hyper.learning_rate, hyper.final_learning_rate, state.iteration)
+    bonus = annealed(
+        config, hyper.entropy_coefficient, hyper.final_entropy_coefficient, state.iteration
+    )
+    hyper = dataclasses.replace(hyper, entropy_coefficient=bonus)
+    transform = optimiser(hyper)
     flat = merge_leading(batch)
     size = flat.advantage.shape[0]
     gradient = jax.grad(loss, has_aux=True)
@@ -158,7 +165,7 @@ def improve(
     def minibatch(carry: PyTree, inputs: tuple[Array, Key]) -> tuple[PyTree, Metrics]:
         network, opt_state = carry
         rows, key = inputs
-        grads, metrics = gradient(network, module, take(flat, rows), state.hyper, config, key)
+        grads, metrics = gradient(network, module, take(flat, rows), hyper, config, key)
         metrics["learner/gradient_norm"] = optax.tree.norm(grads)
         updates, opt_state = transform.update(grads, opt_state, network)
         network = jax.tree.map(lambda p, u: p - rate * u, network, updates)

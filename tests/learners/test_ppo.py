@@ -235,8 +235,8 @@ def test_learning_rate_is_constant_without_annealing(small):
     _, state, _, _ = small
     config = dataclasses.replace(SMALL, anneal_iterations=0)
     for iteration in (0, 1000):
-        found = ppo.learning_rate(config, state.hyper, jnp.int32(iteration))
-        np.testing.assert_array_equal(found, state.hyper.learning_rate)
+        found = ppo.annealed(config, jnp.float32(0.3), jnp.float32(0.1), jnp.int32(iteration))
+        np.testing.assert_array_equal(found, jnp.float32(0.3))
 
 
 def test_the_first_epoch_starts_at_the_old_policy(small):

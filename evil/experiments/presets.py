@@ -48,8 +48,8 @@ SMALL = ppo.Config(
 )  # fmt: skip
 
 QUICK = {
-    "hopper": Size(LOCOMOTION, 300),
-    "walker2d": Size(LOCOMOTION, 300),
+    "hopper": Size(LOCOMOTION, 350),
+    "walker2d": Size(LOCOMOTION, 350),
     "halfcheetah": Size(CHEETAH, 250),
     "ant": Size(LOCOMOTION, 200),
     "humanoid": Size(LOCOMOTION, 200),
@@ -133,7 +133,7 @@ JUDGING: dict[Preset, Judging] = {
     "smoke": Judging(2, 64, (32, 32), 1.0, 0.1, 64),
     # The published slope of 0.4 would take f, which lies in (0, 1), from end to end within three
     # standard deviations: it saturates, and agents far from the expert see a flat reward.
-    "quick": Judging(10, 1024, (64, 64), 1.0, 0.1, 512),
+    "quick": Judging(10, 1024, (64, 64), 1.0, 0.2, 512),
     "paper": Judging(20, 4096, (128, 128), 400 / 2441, 0.4, 500),
 }
 
@@ -193,7 +193,7 @@ def cloning(env: str, preset: str, *, backend: str | None = None) -> clone.Confi
 EXPERT_ITERATIONS = {
     "hopper": 600,
     "walker2d": 400,
-    "halfcheetah": 900,
+    "halfcheetah": 500,
     "ant": 1500,
     "humanoid": 1500,
     "cartpole": 150,

@@ -48,7 +48,7 @@ class Config:
     """Iterations between two updates of the display."""
     evaluation_episodes: int = 100
     """Full episodes behind each reported return."""
-    deterministic: bool = False
+    deterministic: bool = True
     """Whether evaluated policies play their mode rather than sample."""
     bc: bc.Config = bc.Config()
     """Network, loss and optimiser."""

@@ -63,7 +63,7 @@ class Config:
     evaluation_episodes: int = 100
     """Full episodes behind each reported return."""
     deterministic: bool = False
-    """Whether evaluated policies play their mode rather than sample."""
+    """Whether learned policies are evaluated by their mode rather than by samples."""
     algorithm: irl.Config = irl.Config()
     """The game."""
     bc: bc.Config = bc.Config()
@@ -99,7 +99,8 @@ def _carry_out(
     outcomes = {"bc": cloned, "irl": played_out}
     mode = config.deterministic
     policies = {
-        "bc": measure.stacked_policy(cloning.policy, cloned.states, deterministic=mode),
+        # A clone's deviation is mostly its own error: it is judged, generously, by its mode.
+        "bc": measure.stacked_policy(cloning.policy, cloned.states, deterministic=True),
         "irl": measure.stacked_policy(game.policy, played_out.states, deterministic=mode),
     }
     reward_params = jax.vmap(game.reward)(played_out.states)
@@ -118,7 +119,7 @@ def _carry_out(
         policies |= again.policies(outcomes["retrain"], deterministic=mode)
     session.progress.note(f"playing {config.evaluation_episodes} full episodes with each policy")
     played = measure.returns(
-        problem.env, _sharing_act(policies, config), key_measure, config.evaluation_episodes
+        problem.env, _sharing_act(policies), key_measure, config.evaluation_episodes
     )
     summary = summarise(config, problem, outcomes, played, key_measure)
     if session.directory is not None:
@@ -177,9 +178,11 @@ def write(
     spec, network = problem.env.spec, config.algorithm.learner.network
     for name, policy in policies.items():
         kind = config.bc.network if name == "bc" else network
+        actions = "mode" if name == "bc" or config.deterministic else "sampled"
         for lane in range(jax.tree.leaves(policy.params)[0].shape[0]):
             single = measure.unstack(policy, lane)
-            artefacts.save_policy(directory.policy / f"{name}-{lane}", single, kind, spec)
+            path = directory.policy / f"{name}-{lane}"
+            artefacts.save_policy(path, single, kind, spec, actions=actions)
     for lane in range(config.num_seeds):
         single = jax.tree.map(lambda x, lane=lane: x[lane], reward_params)
         artefacts.save_reward(
@@ -222,12 +225,9 @@ def landmark(
     return arrays
 
 
-def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Policy]:
-    """Policies of the same kind of network play in one compiled program: give them one `act`."""
-    same = set(policies) - {"bc"}
-    if config.bc.network == config.algorithm.learner.network and config.bc.loss == "nll":
-        same.add("bc")
+def _sharing_act(policies: dict[str, Policy]) -> dict[str, Policy]:
+    """The learners' policies play in one compiled program: give them one `act`."""
     return {
-        name: dataclasses.replace(policies["irl"], params=policy.params) if name in same else policy
+        name: policy if name == "bc" else dataclasses.replace(policies["irl"], params=policy.params)
         for name, policy in policies.items()
     }

@@ -231,8 +231,7 @@ def test_learning_rate_falls_linearly(small):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_learning_rate_is_constant_without_annealing(small):
-    _, state, _, _ = small
+def test_learning_rate_is_constant_without_annealing():
     config = dataclasses.replace(SMALL, anneal_iterations=0)
     for iteration in (0, 1000):
         found = ppo.annealed(config, jnp.float32(0.3), jnp.float32(0.1), jnp.int32(iteration))

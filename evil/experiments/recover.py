@@ -58,7 +58,7 @@ class Config:
     """Iterations between two updates of the display."""
     bc_iterations: int = 60
     """Validations of behavioural cloning at most."""
-    num_retrained: int = 2
+    num_retrained: int = 1
     """Fresh policies trained on each recovered reward; 0 leaves out all retraining."""
     evaluation_episodes: int = 100
     """Full episodes behind each reported return."""

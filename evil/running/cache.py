@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jax
 
+DEVICES_PER_CORE = 3
+
 
 def prepare() -> None:
     """Keep compiled programs between processes, and multiply matrices in full float32."""
@@ -18,16 +20,19 @@ def prepare() -> None:
 
 
 def use_all_cores() -> None:
-    """Make every core of a CPU a device of its own, over which lanes can be spread.
+    """Make a CPU several devices, over which lanes can be spread.
 
-    One device steps the small arrays of a physics engine on a single core. XLA_FLAGS and
-    JAX_NUM_CPU_DEVICES take precedence; once JAX has found its devices it is too late.
+    One device steps the small arrays of a physics engine on a single core. There are more devices
+    than cores so that three or five lanes find as many devices, and the cores are shared evenly.
+    XLA_FLAGS and JAX_NUM_CPU_DEVICES take precedence; once JAX has its devices it is too late.
     """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+            jax.config.update(
+                "jax_num_cpu_devices", DEVICES_PER_CORE * len(os.sched_getaffinity(0))
+            )
 
 
 def use_compilation_cache() -> Path | None:

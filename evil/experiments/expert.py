@@ -18,6 +18,7 @@ from evil.evaluation import episodes
 from evil.experiments import artefacts, measure
 from evil.learners import alone, ppo
 from evil.rewards import fixed
+from evil.running.directory import versions
 from evil.running.runner import Outcome, Phase, Session, run
 from evil.seams import Environment, Key, Learner, Policy
 
@@ -150,5 +151,6 @@ def _card(
         "wall_s": outcome.wall_s,
         "candidate": best,
         "candidates": config.num_seeds,
+        "versions": versions(),
         "config": to_dict(config),
     }

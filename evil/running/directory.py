@@ -132,15 +132,20 @@ def _made(path: Path) -> Any:
         raise
 
 
-def _surroundings() -> dict[str, Any]:
-    """What, besides the config, a result may depend on."""
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages on which numbers depend."""
+    found = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def _surroundings() -> dict[str, Any]:
+    """What, besides the config, a result may depend on."""
     device = jax.devices()[0]
     return {
-        "versions": versions,
+        "versions": versions(),
         "device": {
             "platform": device.platform,
             "kind": device.device_kind,

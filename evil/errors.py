@@ -19,3 +19,10 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}."
     return UserError(f"unknown {kind} {str(name)!r}: {hint}")
+
+
+def at_least(minimum: int, **counts: int) -> None:
+    """Refuse counts below `minimum`, by the name of the option that sets them."""
+    for name, count in counts.items():
+        if count < minimum:
+            raise UserError(f"{name} must be at least {minimum}, found {count}")

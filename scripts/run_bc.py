@@ -1,14 +1,14 @@
-"""Clone the policy behind demonstrations, without a reward and without the environment.
+"""Clone the policy behind demonstrations: supervised learning of its actions.
 
     python scripts/run_bc.py --env hopper --bc.loss nll
 
-The run directory holds the checkpoints, metrics, summary and the cloned policies; how they fare
-and what they look like is shown by scripts/evaluate.py.
+The run directory holds the checkpoints, metrics, summary and the cloned policies.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 from evil.experiments import clone, presets
 from evil.running import command
@@ -26,7 +26,8 @@ CHOOSING = [
 
 
 def main() -> None:
-    config, output = command.parse(__doc__ or "", default, CHOOSING)
+    config, output = command.parse(clone.Config, __doc__ or "", default, CHOOSING)
+    config = dataclasses.replace(config, preset=presets.resolve(config.preset))
     study = clone.study(config)
     with command.session(config, output, name=f"{config.env}-bc") as session:
         summary = study(session)

@@ -10,6 +10,9 @@ checkpoints, metrics, summary, the recovered reward and the figures.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+
+import jax
 
 import plotting
 from evil.experiments import presets, recover
@@ -17,22 +20,31 @@ from evil.running import command
 
 
 def default(asked: argparse.Namespace) -> recover.Config:
-    return presets.recovery(asked.env, asked.preset, irl_plus=asked.irl_plus, backend=asked.backend)
+    return presets.recovery(
+        asked.env,
+        asked.preset,
+        irl_plus=asked.irl_plus,
+        backend=asked.backend,
+        iterations=asked.iterations,
+    )
 
 
 CHOOSING = [
     ("--env", {"default": "hopper"}),
     ("--backend", {}),
     ("--preset", {"default": "auto"}),
+    ("--iterations", {"type": int}),
     ("--irl_plus", {"action": argparse.BooleanOptionalAction, "default": False}),
 ]
 
 
 def main() -> None:
-    config, output = command.parse(__doc__ or "", default, CHOOSING)
+    config, output = command.parse(recover.Config, __doc__ or "", default, CHOOSING)
+    config = dataclasses.replace(config, preset=presets.resolve(config.preset))
     study = recover.study(config)
     name = f"{config.env}-{'irl_plus' if config.irl_plus else 'irl'}"
     with command.session(config, output, name=name) as session:
+        session.progress.note(f"preset {config.preset} on {jax.default_backend()}")
         summary = study(session)
         assert session.directory is not None
         plotting.draw_all(session.directory.path)

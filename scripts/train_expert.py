@@ -14,13 +14,18 @@ from evil.running import command
 
 
 def default(asked: argparse.Namespace) -> expert.Config:
-    return presets.expert(asked.env, asked.backend)
+    return presets.expert(asked.env, backend=asked.backend, iterations=asked.iterations)
+
+
+CHOOSING = [
+    ("--env", {"default": "hopper"}),
+    ("--backend", {}),
+    ("--iterations", {"type": int}),
+]
 
 
 def main() -> None:
-    config, output = command.parse(
-        __doc__ or "", default, [("--env", {"default": "hopper"}), ("--backend", {})]
-    )
+    config, output = command.parse(expert.Config, __doc__ or "", default, CHOOSING)
     study = expert.study(config)
     with command.session(config, output, name=f"expert-{config.env}") as session:
         folder = study(session)

@@ -39,6 +39,8 @@ class Contestant:
 
 def prepare(function: Callable[[PyTree], PyTree], state: PyTree) -> Contestant:
     """Compile ahead of time and run twice, so that nothing compiles while it is timed."""
+    # A program from the cache would hide what it costs to compile.
+    jax.config.update("jax_enable_compilation_cache", False)
     started = time.perf_counter()
     compiled = jax.jit(function).lower(state).compile()
     seconds = time.perf_counter() - started
@@ -68,8 +70,9 @@ def random_stepping(env: Environment, num_envs: int, num_steps: int) -> tuple[An
 
         def one(carry: PyTree, key: Key) -> tuple[PyTree, None]:
             world, obs = carry
-            action, _ = policy.act((), obs, key, ())
-            keys = jax.random.split(key, num_envs)
+            key_action, key_world = jax.random.split(key)
+            action, _ = policy.act((), obs, key_action, ())
+            keys = jax.random.split(key_world, num_envs)
             world, step = jax.vmap(env.step, (0, 0, 0, None))(keys, world, action, env.params)
             return (world, step.next_obs), None
 
@@ -179,7 +182,7 @@ def reliability(env_name: str, num_seeds: int = 5, num_episodes: int = 100) -> d
     """PPO on the real reward at the quick budget, seeds side by side, beside the expert."""
     size = presets.size(environments.canonical(env_name), "quick")
     env = environments.make(env_name)
-    learner = ppo.make(size.annealed(), env, fixed.real())
+    learner = ppo.make(size.for_iterations(size.iterations), env, fixed.real())
     _, card = catalogue.demonstrations(env.spec)
     outcome = run(
         Phase(

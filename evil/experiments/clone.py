@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from evil.errors import at_least
 from evil.experiments import artefacts, measure
 from evil.experiments.problem import Problem, random_return, read_problem
 from evil.imitation import bc
@@ -61,6 +62,13 @@ class Config:
 
 def study(config: Config) -> Callable[[Session], dict[str, Any]]:
     """Read and check everything that the study needs; what is returned then carries it out."""
+    at_least(
+        1,
+        num_seeds=config.num_seeds,
+        iterations=config.iterations,
+        chunk=config.chunk,
+        evaluation_episodes=config.evaluation_episodes,
+    )
     problem = read_problem(config)
     return functools.partial(_carry_out, config, problem, bc.make(config.bc, problem.env))
 
@@ -108,7 +116,8 @@ def summarise(
         "algorithm": "bc",
         "loss": config.bc.loss,
         "preset": config.preset,
-        "seeds": [config.seed, config.num_seeds],
+        "seed": config.seed,
+        "seeds": config.num_seeds,
         "expert_return": problem.expert_return,
         "random_return": at_random,
         "demonstrations": int(problem.demos.length.shape[0]),

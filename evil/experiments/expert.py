@@ -14,10 +14,12 @@ import numpy as np
 from evil import environments
 from evil.config import to_dict
 from evil.demonstrations import Demonstrations, catalogue, from_episodes
+from evil.errors import UserError, at_least
 from evil.evaluation import episodes
 from evil.experiments import artefacts, measure
 from evil.learners import alone, ppo
 from evil.rewards import fixed
+from evil.running import memory
 from evil.running.directory import versions
 from evil.running.runner import Outcome, Phase, Session, run
 from evil.seams import Environment, Key, Learner, Policy
@@ -43,6 +45,8 @@ class Config:
     """Episodes to ship."""
     evaluation_episodes: int = 100
     """Episodes behind the score card."""
+    replace: bool = False
+    """Whether an expert that is there already may be replaced."""
     deterministic: bool = False
     """Whether the expert plays the mode of its policy rather than samples."""
     learner: ppo.Config = ppo.Config()
@@ -60,7 +64,18 @@ class Expert:
 
 def study(config: Config) -> Callable[[Session], Path]:
     """Check everything that training needs; what is returned trains and ships the expert."""
+    at_least(
+        1,
+        num_seeds=config.num_seeds,
+        iterations=config.iterations,
+        chunk=config.chunk,
+        num_demos=config.num_demos,
+        evaluation_episodes=config.evaluation_episodes,
+    )
     env = environments.make(config.env, config.backend)
+    folder = catalogue.directory(env.spec.name, env.spec.backend)
+    if folder.exists() and not config.replace:
+        raise UserError(f"{folder} has an expert already: replace it with --replace.")
     return functools.partial(_carry_out, config, env, ppo.make(config.learner, env, fixed.real()))
 
 
@@ -75,7 +90,7 @@ def _carry_out(config: Config, env: Environment, learner: Learner, session: Sess
         env.spec,
         actions=expert.card["actions"],
     )
-    session.directory.write_summary(expert.card)
+    session.directory.write_summary(summarise(config, env, expert))
     return catalogue.write(env.spec, expert.demonstrations, [weights], expert.card)
 
 
@@ -114,6 +129,22 @@ def train(config: Config, env: Environment, learner: Learner, session: Session) 
     return Expert(policy=expert, demonstrations=demos, card=card)
 
 
+def summarise(config: Config, env: Environment, expert: Expert) -> dict[str, Any]:
+    """The card, by the contract of the run directory."""
+    card = expert.card
+    return card | {
+        "env": env.spec.name,
+        "backend": env.spec.backend,
+        "algorithm": "expert",
+        "seed": config.seed,
+        "seeds": config.num_seeds,
+        "expert_return": card["return_mean"],
+        "random_return": card["random_return_mean"],
+        "final_return": {"mean": card["return_mean"], "per_seed": [card["return_mean"]]},
+        "peak_memory_mb": memory.peak_memory_mb(),
+    }
+
+
 def collect(env: Environment, policy: Policy, key: Key, num_episodes: int) -> Demonstrations:
     """Full episodes of a policy as demonstrations."""
     played = jax.device_get(jax.jit(lambda key: episodes.play(env, policy, key, num_episodes))(key))
@@ -149,6 +180,8 @@ def _card(
         "actions": "mode" if config.deterministic else "sampled",
         "env_steps": outcome.env_steps,
         "wall_s": outcome.wall_s,
+        "compile_s": outcome.compile_s,
+        "env_steps_per_s": outcome.env_steps_per_s,
         "candidate": best,
         "candidates": config.num_seeds,
         "versions": versions(),

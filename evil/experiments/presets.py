@@ -14,89 +14,15 @@ from typing import Literal
 import jax
 
 from evil import environments
-from evil.errors import unknown
+from evil.errors import at_least, unknown
 from evil.experiments import clone, recover
 from evil.experiments import expert as experts
+from evil.experiments.sizes import EXPERT_ITERATIONS, PAPER, PAPER_SMALL, QUICK, SMALL, SMOKE, Size
 from evil.imitation import bc, irl
-from evil.learners import ppo
-from evil.networks import actor_critic
 from evil.rewards import ensemble, moment_matching
 
 Preset = Literal["smoke", "quick", "paper"]
 PRESETS = ("auto", "smoke", "quick", "paper")
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """A learner and for how long it learns."""
-
-    learner: ppo.Config
-    iterations: int
-
-    def annealed(self) -> ppo.Config:
-        """The learner, with its learning rate falling over the whole run."""
-        return dataclasses.replace(self.learner, anneal_iterations=self.iterations)
-
-
-# With discount 0.99 and no entropy bonus, hopper stays in gaits worth 1500 to 1650.
-LOCOMOTION = ppo.Config(discount=0.995, entropy_coefficient=0.005)
-# Its physics costs five times hopper's: smaller rollouts, more of them.
-CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=256, num_steps=16, num_minibatches=8)
-SMALL = ppo.Config(
-    num_envs=64, num_steps=64, num_epochs=4, num_minibatches=8, learning_rate=1e-3,
-    final_learning_rate=1e-4, entropy_coefficient=0.01,
-)  # fmt: skip
-
-QUICK = {
-    "hopper": Size(LOCOMOTION, 380),
-    "walker2d": Size(LOCOMOTION, 350),
-    "halfcheetah": Size(CHEETAH, 250),
-    "ant": Size(LOCOMOTION, 200),
-    "humanoid": Size(LOCOMOTION, 200),
-    "cartpole": Size(SMALL, 60),
-    "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 250),
-    "reacher": Size(dataclasses.replace(SMALL, num_envs=128, num_steps=50), 200),
-    "gridworld": Size(dataclasses.replace(SMALL, num_steps=20), 60),
-}
-
-SMOKE = {"num_envs": 16, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4}
-PAPER_NETWORK = actor_critic.Config(hidden=(256, 256))
-PAPER_LOCOMOTION = ppo.Config(
-    num_envs=2048, num_steps=10, num_epochs=4, num_minibatches=32, network=PAPER_NETWORK,
-    learning_rate=3e-4, final_learning_rate=3e-4, clip_values=True,
-)  # fmt: skip
-PAPER_SMALL = dataclasses.replace(PAPER_LOCOMOTION, entropy_coefficient=0.01)
-PAPER = {
-    **dict.fromkeys(
-        ("hopper", "walker2d", "ant", "humanoid", "halfcheetah"), Size(PAPER_LOCOMOTION, 2441)
-    ),
-    "cartpole": Size(
-        dataclasses.replace(
-            PAPER_SMALL, num_envs=4, num_steps=128, num_minibatches=4, learning_rate=2.5e-4
-        ),
-        976,
-    ),
-    "pendulum": Size(
-        dataclasses.replace(
-            PAPER_SMALL, num_envs=64, num_steps=16, num_minibatches=8, learning_rate=1e-3,
-            max_gradient_norm=1.0,
-        ),
-        1953,
-    ),
-    "reacher": Size(
-        dataclasses.replace(
-            PAPER_SMALL, num_envs=128, num_steps=100, num_epochs=10, num_minibatches=10
-        ),
-        100,
-    ),
-    "gridworld": Size(
-        dataclasses.replace(
-            PAPER_SMALL, num_envs=16, num_steps=10, num_epochs=10, num_minibatches=10,
-            learning_rate=1e-3,
-        ),
-        100,
-    ),
-}  # fmt: skip
 
 
 def resolve(preset: str) -> Preset:
@@ -124,7 +50,7 @@ class Judging:
     updates: int
     batch_size: int  # per discriminator
     hidden: tuple[int, ...]
-    decay: float  # share of the run over which the step size falls
+    decay: int | None  # iterations over which the step size falls; None: the whole run
     learning_rate: float  # of each discriminator, at the start
     penalty: float  # weight of the gradient penalty
     slope: float  # towards which it pulls
@@ -132,22 +58,28 @@ class Judging:
 
 
 JUDGING: dict[Preset, Judging] = {
-    "smoke": Judging(2, 64, (32, 32), 1.0, 1e-3, 20.0, 0.1, 64),
+    "smoke": Judging(2, 64, (32, 32), None, 1e-3, 20.0, 0.1, 64),
     # As published (below), discriminators on hopper are near 0 for every early policy, and the
     # agent stands still on a flat reward for a third of the run: 2124 after 350 iterations, with
     # these gentler ones 2343. A slope of 0.4 would take f from 0 to 1 in 2.5 standard deviations.
-    "quick": Judging(10, 1024, (64, 64), 1.0, 1e-3, 20.0, 0.1, 512),
-    "paper": Judging(20, 4096, (128, 128), 400 / 2441, 4e-3, 10.0, 0.4, 500),
+    "quick": Judging(10, 1024, (64, 64), None, 1e-3, 20.0, 0.1, 512),
+    "paper": Judging(20, 4096, (128, 128), 400, 4e-3, 10.0, 0.4, 500),
 }
 
 
 def recovery(
-    env: str, preset: str, *, irl_plus: bool, backend: str | None = None
+    env: str,
+    preset: str,
+    *,
+    irl_plus: bool,
+    backend: str | None = None,
+    iterations: int | None = None,
 ) -> recover.Config:
-    """The whole main study for an environment."""
+    """The whole main study for an environment; every schedule is as long as the run."""
     name, resolved = environments.canonical(env), resolve(preset)
     chosen, judging = size(name, resolved), JUDGING[resolved]
-    iterations = chosen.iterations
+    iterations = chosen.iterations if iterations is None else iterations
+    at_least(1, iterations=iterations)
     rollout = chosen.learner.num_envs * chosen.learner.num_steps
     rows = min(judging.rows, rollout)
     smoke = resolved == "smoke"
@@ -160,7 +92,7 @@ def recovery(
         gradient_target=judging.slope,
         learning_rate=judging.learning_rate,
         final_learning_rate=1e-4 * judging.learning_rate,
-        schedule_updates=round(judging.decay * iterations * judging.updates),
+        schedule_updates=(judging.decay or iterations) * judging.updates,
     )
     return recover.Config(
         env=name,
@@ -172,12 +104,13 @@ def recovery(
         bc_iterations=3 if smoke else 60,
         evaluation_episodes=4 if smoke else 100,
         algorithm=irl.Config(
-            learner=chosen.annealed(),
+            learner=chosen.for_iterations(iterations),
             reward=ensemble.Config(member=member, size=5 if irl_plus else 1),
             updates_per_iteration=judging.updates,
             history="all" if irl_plus else "current",
             rows_per_iteration=rows,
             capacity=rows * iterations,
+            reset_iterations=iterations,
         ),
         bc=bc.Config(network=chosen.learner.network, updates_per_iteration=10 if smoke else 100),
     )
@@ -196,28 +129,19 @@ def cloning(env: str, preset: str, *, backend: str | None = None) -> clone.Confi
     )
 
 
-EXPERT_ITERATIONS = {
-    "hopper": 600,
-    "walker2d": 400,
-    "halfcheetah": 500,
-    "ant": 1500,
-    "humanoid": 1500,
-    "cartpole": 150,
-    "pendulum": 400,
-    "reacher": 400,
-    "gridworld": 100,
-}
-
-
-def expert(env: str, backend: str | None) -> experts.Config:
+def expert(
+    env: str, *, backend: str | None = None, iterations: int | None = None
+) -> experts.Config:
     """How an expert is trained on an environment."""
     name = environments.canonical(env)
     chosen = size(name, "quick")
-    iterations = EXPERT_ITERATIONS.get(name, 2 * chosen.iterations)
+    usual = EXPERT_ITERATIONS.get(name, 2 * chosen.iterations)
+    iterations = usual if iterations is None else iterations
+    at_least(1, iterations=iterations)
     return experts.Config(
         env=name,
         backend=backend,
         iterations=iterations,
         num_seeds=2,
-        learner=Size(chosen.learner, iterations).annealed(),
+        learner=chosen.for_iterations(iterations),
     )

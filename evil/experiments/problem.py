@@ -33,7 +33,7 @@ class Problem:
 
     env: Environment
     demos: Demonstrations
-    expert_return: float
+    expert_return: float | None  # None where the demonstrations bring no rewards
     random_return: float | None  # None where no score card says
 
 
@@ -45,7 +45,9 @@ def read_problem(config: Named) -> Problem:
         expert_return, random_return = card["return_mean"], card["random_return_mean"]
     else:
         demos, _ = load(config.demos, env.spec)
-        expert_return, random_return = float(returns(demos).mean()), None
+        has_rewards = bool((demos.reward != 0.0).any())
+        expert_return = float(returns(demos).mean()) if has_rewards else None
+        random_return = None
     demos = choose(demos, config.num_demos, config.subsample)
     return Problem(env=env, demos=demos, expert_return=expert_return, random_return=random_return)
 

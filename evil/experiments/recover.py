@@ -20,6 +20,7 @@ import numpy as np
 
 from evil import registry
 from evil.demonstrations import sample
+from evil.errors import at_least
 from evil.experiments import artefacts, measure, retraining
 from evil.experiments.problem import Problem, random_return, read_problem
 from evil.imitation import bc, history, irl
@@ -72,6 +73,15 @@ class Config:
 
 def study(config: Config) -> Callable[[Session], dict[str, Any]]:
     """Read and check everything that the study needs; what is returned then carries it out."""
+    at_least(
+        1,
+        num_seeds=config.num_seeds,
+        iterations=config.iterations,
+        bc_iterations=config.bc_iterations,
+        chunk=config.chunk,
+        evaluation_episodes=config.evaluation_episodes,
+    )
+    at_least(0, num_retrained=config.num_retrained)
     problem = read_problem(config)
     cloning, game = bc.make(config.bc, problem.env), irl.make(config.algorithm, problem.env)
     return functools.partial(_carry_out, config, problem, cloning, game)
@@ -143,7 +153,8 @@ def summarise(
         "backend": problem.env.spec.backend,
         "algorithm": "irl_plus" if config.irl_plus else "irl",
         "preset": config.preset,
-        "seeds": [config.seed, config.num_seeds],
+        "seed": config.seed,
+        "seeds": config.num_seeds,
         "expert_return": problem.expert_return,
         "random_return": random_return(problem, key, config.evaluation_episodes),
         "demonstrations": int(problem.demos.length.shape[0]),
@@ -205,7 +216,8 @@ def landmark(
 ) -> dict[str, Any]:
     """The recovered reward beside the observation that the task is about, for the first seed.
 
-    Of the expert's steps and of those in the agent's history, which spans all its policies.
+    Of the expert's steps and of those in the agent's history: of all its policies in IRL++, of
+    the last one in plain IRL.
     """
     spec, demos = problem.env.spec, problem.demos
     assert spec.landmark is not None
@@ -213,11 +225,11 @@ def landmark(
     model: RewardModel = registry.make(config.algorithm.reward, problem.env)
     first = jax.tree.map(lambda x: x[0], (states.history, reward_params))
     ring, params = first
-    key = jax.random.key(config.seed)
+    key_expert, key_agent = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1))
     arrays: dict[str, Any] = {"label": np.array(label)}
     for who, steps in (
-        ("expert", sample(key, demos, num)),
-        ("agent", history.sample(key, ring, num)),
+        ("expert", sample(key_expert, demos, num)),
+        ("agent", history.sample(key_agent, ring, num)),
     ):
         rewards, _ = model.score.apply(params, model.score.memory(num), steps)
         arrays[f"{who}_x"] = np.asarray(steps.obs[:, index])

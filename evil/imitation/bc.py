@@ -27,7 +27,7 @@ from jax import Array
 from evil.demonstrations import demonstrations
 from evil.demonstrations.demonstrations import Demonstrations
 from evil.distributions.family import bounds
-from evil.errors import UserError, unknown
+from evil.errors import UserError, at_least, unknown
 from evil.learners import normalise, policies
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
@@ -259,8 +259,12 @@ def _check(config: Config, spec: Spec) -> None:
         raise UserError(
             f"validation_fraction must be 0 or more and below 1, found {config.validation_fraction}"
         )
-    if config.patience < 1:
-        raise UserError(f"patience must be 1 or more validations, found {config.patience}")
+    at_least(
+        1,
+        patience=config.patience,
+        batch_size=config.batch_size,
+        updates_per_iteration=config.updates_per_iteration,
+    )
 
 
 def _pick(key: Key, candidates: Array, fraction: float) -> Array:

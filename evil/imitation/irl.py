@@ -21,7 +21,7 @@ from jax import Array
 
 from evil import registry
 from evil.demonstrations.demonstrations import Demonstrations, sample
-from evil.errors import UserError, unknown
+from evil.errors import UserError, at_least, unknown
 from evil.imitation import history
 from evil.learners import ppo
 from evil.pytrees import merge_leading, pytree, take
@@ -42,7 +42,7 @@ class Config:
     history: Literal["all", "current"] = "all"
     """Whose data the reward is fitted against: every policy's so far, or the current one's."""
     rows_per_iteration: int = 512
-    """Transitions of each rollout that enter the history."""
+    """Transitions of each rollout that enter a history of all policies."""
     capacity: int = 153_600
     """Rows that a history of all policies holds before it overwrites the oldest."""
     reset_probability: float = 0.0
@@ -104,6 +104,13 @@ def maybe_reset(config: Config, learner: Learner, state: PyTree, iteration: Arra
 
 def make(config: Config, env: Environment) -> Algorithm:
     """Compose a learner and a reward model; `data` of the algorithm is `Demonstrations`."""
+    at_least(
+        1,
+        updates_per_iteration=config.updates_per_iteration,
+        rows_per_iteration=config.rows_per_iteration,
+        capacity=config.capacity,
+        reset_iterations=config.reset_iterations,
+    )
     for kind, name, known in (
         ("history", config.history, ("all", "current")),
         ("reset schedule", config.reset_schedule, ("linear", "harmonic")),

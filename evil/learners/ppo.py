@@ -21,7 +21,7 @@ from jax import Array
 from evil import schedules
 from evil.distributions import Family
 from evil.environments import episodes
-from evil.errors import UserError
+from evil.errors import UserError, at_least
 from evil.learners import estimates, losses, normalise, policies, returns, rollout
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
@@ -186,6 +186,14 @@ def improve(
 
 def make(config: Config, env: Environment, score: Score) -> Learner:
     """Bind PPO to an environment and to the form of a reward."""
+    at_least(
+        1,
+        num_envs=config.num_envs,
+        num_steps=config.num_steps,
+        num_epochs=config.num_epochs,
+        num_minibatches=config.num_minibatches,
+        num_starts=config.num_starts,
+    )
     size = config.num_envs * config.num_steps
     if size % config.num_minibatches:
         raise UserError(

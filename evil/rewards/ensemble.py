@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil import registry
-from evil.errors import UserError, unknown
+from evil.errors import at_least, unknown
 from evil.rewards import moment_matching
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Score, Transition
 
@@ -51,8 +51,7 @@ def reduce(values: Array, reduction: str, pessimism: float = 1.0) -> Array:
 
 def make(config: Config, env: Environment) -> RewardModel:
     """Vectorise any reward model over its members, with a state of leading axis `[E]`."""
-    if config.size < 1:
-        raise UserError(f"an ensemble needs at least one member, found size={config.size}")
+    at_least(1, size=config.size)
     if config.reduction not in REDUCTIONS:
         raise unknown("ensemble reduction", config.reduction, REDUCTIONS)
     member: RewardModel = registry.make(config.member, env)

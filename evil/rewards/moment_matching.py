@@ -20,7 +20,7 @@ from jax import Array
 
 from evil import schedules
 from evil.demonstrations.demonstrations import Demonstrations, transitions
-from evil.errors import UserError, unknown
+from evil.errors import at_least, unknown
 from evil.networks.mlp import MLP, activation, apply
 from evil.pytrees import pytree, traced
 from evil.rewards import features, memoryless
@@ -117,8 +117,7 @@ def make(config: Config, env: Environment) -> RewardModel:
     activation(config.activation)  # a wrong name is refused here, not when it is first applied
     if config.inputs not in features.NAMES:
         raise unknown("reward inputs", config.inputs, features.NAMES)
-    if config.schedule_updates < 1:
-        raise UserError(f"schedule_updates must be at least 1, found {config.schedule_updates}")
+    at_least(1, batch_size=config.batch_size, schedule_updates=config.schedule_updates)
     module = MLP(config.hidden, 1, config.activation, output_gain=2.0**0.5)
     spec = env.spec
 

@@ -30,9 +30,14 @@ def use_all_cores() -> None:
         return
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         with contextlib.suppress(RuntimeError):
-            jax.config.update(
-                "jax_num_cpu_devices", DEVICES_PER_CORE * len(os.sched_getaffinity(0))
-            )
+            jax.config.update("jax_num_cpu_devices", DEVICES_PER_CORE * usable_cores())
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def use_compilation_cache() -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import re
 import sys
 import time
@@ -60,6 +61,7 @@ class Arguments(Generic[T]):
 
 
 def parse(
+    kind: type[T],
     description: str,
     make_default: Callable[[argparse.Namespace], T],
     choosing: Sequence[tuple[str, dict[str, Any]]],
@@ -81,10 +83,13 @@ def parse(
     asked, _ = scout.parse_known_args(arguments)
     if asked.resume and not {"-h", "--help"} & set(arguments):
         default = from_dict(RunDirectory.open(asked.resume).read_config())
+        if not isinstance(default, kind):
+            found, expected = type(default).__module__, kind.__module__
+            raise UserError(f"{asked.resume} is a run of {found}, expected one of {expected}")
     else:
         default = make_default(asked)
     parsed = tyro.cli(
-        Arguments[type(default)],
+        Arguments[kind],
         args=arguments,
         default=Arguments(config=default, output=Output()),
         description=description,
@@ -105,6 +110,8 @@ def session(config: Any, output: Output, *, name: str) -> Iterator[Session]:
         directory = RunDirectory.open(output.resume)
         directory.check_same_config(to_dict(config))
     else:
+        if output.wandb and importlib.util.find_spec("wandb") is None:
+            raise UserError("--wandb needs the wandb package: pip install 'evil[wandb]'")
         path = output.out or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
         directory = RunDirectory.create(path, to_dict(config))
     opened = sinks.open_sinks(directory, wandb=output.wandb)
@@ -142,13 +149,14 @@ def show_returns(summary: Mapping[str, Any]) -> None:
     table = rich.table.Table(box=rich.box.SIMPLE, title_justify="left")
     for heading in ("true return", "mean", "of expert", "each seed"):
         table.add_column(heading, justify="left" if heading == "true return" else "right")
-    table.add_row("expert", f"{expert:,.1f}", "", "")
+    if expert is not None:
+        table.add_row("expert", f"{expert:,.1f}", "", "")
     for name, value in summary.items():
         if not name.endswith("_return") or name == "expert_return" or value is None:
             continue
         mean = value["mean"] if isinstance(value, dict) else value
         seeds = value["per_seed"] if isinstance(value, dict) else []
-        share = f"{100 * mean / expert:.0f} %" if expert > 0 else ""
+        share = f"{100 * mean / expert:.0f} %" if expert is not None and expert > 0 else ""
         cells = "  ".join(f"{x:,.1f}" for x in seeds)
         table.add_row(RETURN_NAMES.get(name, name), f"{mean:,.1f}", share, cells)
     rich.console.Console().print(table)

@@ -106,6 +106,8 @@ def test_a_finished_run_resumes_to_the_same_summary(finished: Path, run_irl: Cal
         ([*TINY, "--algorithm.learner.network.activation", "tan"], "did you mean tanh"),
         ([*TINY, "--algorithm.learner.network.distribution", "gaussian"], "discrete"),
         (["--env", "ant", "--irl_plus", "--preset", "smoke"], "train_expert.py --env ant"),
+        ([*TINY, "--num_seeds", "0"], "num_seeds must be at least 1"),
+        ([*TINY, "--algorithm.learner.num_minibatches", "0"], "num_minibatches must be"),
         (["--resume", "no/such/run"], "not a run directory"),
     ],
 )
@@ -133,6 +135,17 @@ def test_resuming_under_another_config_names_the_field(run_irl: Call, finished: 
     code, said = run_irl("--resume", finished, "--algorithm.learner.discount", "0.5")
     assert code == 2
     assert "algorithm.learner.discount" in said
+
+
+def test_a_run_of_another_study_is_not_resumed(run_irl: Call, tmp_path: Path) -> None:
+    from evil.config import to_dict
+    from evil.experiments import presets
+    from evil.running.directory import RunDirectory
+
+    RunDirectory.create(tmp_path / "bc", to_dict(presets.cloning("gridworld", "smoke")))
+    code, said = run_irl("--resume", tmp_path / "bc")
+    assert code == 2
+    assert "evil.experiments.clone" in said
 
 
 def test_a_corrupt_checkpoint_is_refused(run_irl: Call, finished: Path, tmp_path: Path) -> None:

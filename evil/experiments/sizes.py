@@ -1,0 +1,98 @@
+"""Learners by environment: their sizes, and for how long they learn."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from evil.learners import ppo
+from evil.networks import actor_critic
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """A learner and for how long it learns."""
+
+    learner: ppo.Config
+    iterations: int
+    anneals: bool = True  # whether step size and entropy bonus fall over the run
+
+    def for_iterations(self, iterations: int) -> ppo.Config:
+        """The learner as it is for a run of so many iterations."""
+        falling = iterations if self.anneals else 0
+        return dataclasses.replace(self.learner, anneal_iterations=falling)
+
+
+# With discount 0.99 and no entropy bonus, hopper stays in gaits worth 1500 to 1650.
+LOCOMOTION = ppo.Config(discount=0.995, entropy_coefficient=0.005)
+# Its physics costs five times hopper's: smaller rollouts, more of them.
+CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=256, num_steps=16, num_minibatches=8)
+SMALL = ppo.Config(
+    num_envs=64, num_steps=64, num_epochs=4, num_minibatches=8, learning_rate=1e-3,
+    final_learning_rate=1e-4, entropy_coefficient=0.01,
+)  # fmt: skip
+
+QUICK = {
+    "hopper": Size(LOCOMOTION, 380),
+    "walker2d": Size(LOCOMOTION, 350),
+    "halfcheetah": Size(CHEETAH, 250),
+    "ant": Size(LOCOMOTION, 200),
+    "humanoid": Size(LOCOMOTION, 200),
+    "cartpole": Size(SMALL, 60),
+    "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 250),
+    "reacher": Size(dataclasses.replace(SMALL, num_envs=128, num_steps=50), 200),
+    "gridworld": Size(dataclasses.replace(SMALL, num_steps=20), 60),
+}
+
+SMOKE = {"num_envs": 16, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4}
+PAPER_NETWORK = actor_critic.Config(hidden=(256, 256))
+PAPER_LOCOMOTION = ppo.Config(
+    num_envs=2048, num_steps=10, num_epochs=4, num_minibatches=32, network=PAPER_NETWORK,
+    learning_rate=3e-4, final_learning_rate=3e-4, clip_values=True,
+)  # fmt: skip
+PAPER_SMALL = dataclasses.replace(PAPER_LOCOMOTION, entropy_coefficient=0.01)
+PAPER = {
+    **dict.fromkeys(
+        ("hopper", "walker2d", "ant", "humanoid", "halfcheetah"),
+        Size(PAPER_LOCOMOTION, 2441, anneals=False),
+    ),
+    "cartpole": Size(
+        dataclasses.replace(
+            PAPER_SMALL, num_envs=4, num_steps=128, num_minibatches=4, learning_rate=2.5e-4
+        ),
+        976, anneals=False,
+    ),
+    "pendulum": Size(
+        dataclasses.replace(
+            PAPER_SMALL, num_envs=64, num_steps=16, num_minibatches=8, learning_rate=1e-3,
+            max_gradient_norm=1.0,
+        ),
+        1953, anneals=False,
+    ),
+    "reacher": Size(
+        dataclasses.replace(
+            PAPER_SMALL, num_envs=128, num_steps=100, num_epochs=10, num_minibatches=10,
+            network=dataclasses.replace(PAPER_NETWORK, activation="relu"),
+        ),
+        100, anneals=False,
+    ),
+    "gridworld": Size(
+        dataclasses.replace(
+            PAPER_SMALL, num_envs=16, num_steps=10, num_epochs=10, num_minibatches=10,
+            learning_rate=1e-3,
+        ),
+        100, anneals=False,
+    ),
+}  # fmt: skip
+
+# Of experts, where twice the quick number does not do.
+EXPERT_ITERATIONS = {
+    "hopper": 600,
+    "walker2d": 400,
+    "halfcheetah": 500,
+    "ant": 1500,
+    "humanoid": 1500,
+    "cartpole": 150,
+    "pendulum": 400,
+    "reacher": 400,
+    "gridworld": 100,
+}

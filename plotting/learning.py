@@ -21,7 +21,8 @@ def draw(run: str | Path) -> Path:
 @style.styled
 def figure(run: str | Path) -> Figure:
     """True return over environment steps: a curve per phase, a dashed line per reference."""
-    logged = runs.records(run)
+    # Before any episode has ended there is no return; what is logged then is a mere zero.
+    logged = [r for r in runs.records(run) if r.get("agent/length") != 0]
     found = {phase: runs.curve(logged, phase, RETURN) for phase in runs.phases(logged)}
     # An offline phase, such as cloning, takes no environment steps: it has a value, not a curve.
     curves = {

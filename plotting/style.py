@@ -157,11 +157,11 @@ def place_labels(figure: Figure, axes: Axes, labels: dict[str, float]) -> None:
 
 
 def legend(axes: Axes) -> None:
-    """One row of names above the axes, left."""
+    """Names above the axes, left; more than three take a second row."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0.0, 1.02),
-        ncols=4,
+        ncols=3,
         handlelength=1.4,
         borderpad=0.0,
         columnspacing=1.6,

@@ -7,22 +7,15 @@ build their parts through it and so name none of them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 
 def make(config: Any, *args: Any, **kwargs: Any) -> Any:
-    """Build what `config` describes, e.g. `make(ppo.Config(), env, score)` gives a `Learner`."""
-    return maker(config)(*args, **kwargs)
+    """Build what `config` describes, e.g. `make(ppo.Config(), env, score)` gives a `Learner`.
 
-
-def maker(config: Any) -> Callable[..., Any]:
-    """The function `(*args) -> thing` of a config; TypeError if it is none."""
+    Raises TypeError for what is not the `Config` of a module that has a `make`.
+    """
     module = sys.modules[type(config).__module__]
     if type(config) is not getattr(module, "Config", None) or not hasattr(module, "make"):
         raise TypeError(f"{config!r} is not the Config of a module that has a `make`")
-
-    def bound(*args: Any, **kwargs: Any) -> Any:
-        return module.make(config, *args, **kwargs)
-
-    return bound
+    return module.make(config, *args, **kwargs)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from evil import registry
@@ -129,7 +130,7 @@ def _carry_out(
         policies |= again.policies(outcomes["retrain"], deterministic=mode)
     session.progress.note(f"playing {config.evaluation_episodes} full episodes with each policy")
     played = measure.returns(
-        problem.env, _sharing_act(policies), key_measure, config.evaluation_episodes
+        problem.env, _sharing_act(policies, config), key_measure, config.evaluation_episodes
     )
     summary = summarise(config, problem, outcomes, played, key_measure)
     if session.directory is not None:
@@ -237,9 +238,18 @@ def landmark(
     return arrays
 
 
-def _sharing_act(policies: dict[str, Policy]) -> dict[str, Policy]:
-    """The learners' policies play in one compiled program: give them one `act`."""
-    return {
-        name: policy if name == "bc" else dataclasses.replace(policies["irl"], params=policy.params)
-        for name, policy in policies.items()
-    }
+def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Policy]:
+    """Policies of equal networks play in one compiled program: give them one `act`.
+
+    The clone plays its mode, which for a gaussian is what it samples without deviation.
+    """
+    found = dict(policies)
+    weights = policies["bc"].params["network"]["params"]
+    if config.bc.network == config.algorithm.learner.network and "log_std" in weights:
+        still = {"params": weights | {"log_std": jnp.full_like(weights["log_std"], -30.0)}}
+        found["bc"] = dataclasses.replace(
+            policies["irl"], params=policies["bc"].params | {"network": still}
+        )
+    for name in set(policies) - {"bc"}:
+        found[name] = dataclasses.replace(policies["irl"], params=policies[name].params)
+    return found

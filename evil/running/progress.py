@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import IO, Any, Protocol
 
-SHOWN = ("agent/return", "reward/gap", "learner/loss")  # where the algorithm has them
+SHOWN = ("agent/return", "reward/gap", "clone/validation_loss")  # where the algorithm has them
 SECONDS_BETWEEN_LINES = 30.0
 
 

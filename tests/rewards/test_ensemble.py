@@ -67,7 +67,7 @@ def test_an_unknown_reduction_is_the_users_error():
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_an_ensemble_has_members(size):
-    with pytest.raises(UserError, match="at least one member"):
+    with pytest.raises(UserError, match="size must be at least 1"):
         ensemble.make(dataclasses.replace(CONFIG, size=size), ENV)
 
 

@@ -19,7 +19,7 @@ import tyro
 
 from evil.config import from_dict, to_dict
 from evil.errors import UserError
-from evil.running import cache, progress, sinks
+from evil.running import progress, settings, sinks
 from evil.running.directory import RunDirectory
 from evil.running.runner import Interrupted, Session
 from evil.running.signals import stop_on_signal
@@ -131,7 +131,7 @@ def session(config: Any, output: Output, *, name: str) -> Iterator[Session]:
 
 def main(body: Callable[[], None]) -> None:
     """Run a script: one sentence and exit code 2 for wrong input, 0 after a clean stop."""
-    cache.prepare()
+    settings.prepare()
     try:
         body()
     except UserError as error:

@@ -10,7 +10,7 @@ import threading
 import jax
 import pytest
 
-from evil.running import cache, memory, progress
+from evil.running import memory, progress, settings
 from evil.running.runner import Session, run
 from evil.running.signals import stop_on_signal
 
@@ -87,26 +87,26 @@ def unset_cache():
 
 def test_the_cache_is_where_the_environment_says(unset_cache, tmp_path, monkeypatch):
     monkeypatch.setenv("EVIL_CACHE", str(tmp_path))
-    assert cache.use_compilation_cache() == tmp_path / "xla"
+    assert settings.use_compilation_cache() == tmp_path / "xla"
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "xla")
     monkeypatch.setenv("EVIL_CACHE", str(tmp_path / "other"))
-    assert cache.use_compilation_cache() == tmp_path / "xla"  # whoever set it first
+    assert settings.use_compilation_cache() == tmp_path / "xla"  # whoever set it first
 
 
 def test_a_cache_that_cannot_be_written_is_skipped(unset_cache, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EVIL_CACHE", str(tmp_path / "file"))
-    assert cache.use_compilation_cache() is None
+    assert settings.use_compilation_cache() is None
     assert jax.config.jax_compilation_cache_dir is None
 
 
 def test_full_precision_is_for_accelerators(monkeypatch):
     before = jax.config.jax_default_matmul_precision
     try:
-        cache.use_full_precision()
+        settings.use_full_precision()
         assert jax.config.jax_default_matmul_precision == before
         monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-        cache.use_full_precision()
+        settings.use_full_precision()
         assert jax.config.jax_default_matmul_precision == "highest"
     finally:
         jax.config.update("jax_default_matmul_precision", before)

@@ -13,7 +13,7 @@ DEVICES_PER_CORE = 3
 
 
 def prepare() -> None:
-    """Keep compiled programs between processes, and multiply matrices in full float32."""
+    """Use all cores, keep compiled programs between processes, and multiply in full float32."""
     use_all_cores()
     use_compilation_cache()
     use_full_precision()

@@ -60,8 +60,8 @@ class Judging:
 JUDGING: dict[Preset, Judging] = {
     "smoke": Judging(2, 64, (32, 32), None, 1e-3, 20.0, 0.1, 64),
     # As published (below), discriminators on hopper are near 0 for every early policy, and the
-    # agent stands still on a flat reward for a third of the run: 2124 after 350 iterations, with
-    # these gentler ones 2343. A slope of 0.4 would take f from 0 to 1 in 2.5 standard deviations.
+    # agent stands still on a flat reward for a third of the run. A slope of 0.4 would take f from
+    # 0 to 1 within 2.5 standard deviations.
     "quick": Judging(10, 1024, (64, 64), None, 1e-3, 20.0, 0.1, 512),
     "paper": Judging(20, 4096, (128, 128), 400, 4e-3, 10.0, 0.4, 500),
 }

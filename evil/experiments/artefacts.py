@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evil import environments, registry
+from evil import environments, normalise, registry
 from evil.config import from_dict, to_dict
 from evil.demonstrations import from_episodes
 from evil.errors import UserError
-from evil.learners import normalise, policies
+from evil.learners import policies
 from evil.networks import actor_critic
 from evil.running import weights
 from evil.seams import Environment, Policy, PyTree, RewardModel, Spec

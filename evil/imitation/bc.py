@@ -24,11 +24,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from evil import normalise
 from evil.demonstrations import demonstrations
 from evil.demonstrations.demonstrations import Demonstrations
 from evil.distributions.family import bounds
 from evil.errors import UserError, at_least, unknown
-from evil.learners import normalise, policies
+from evil.learners import policies
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
 from evil.networks.mlp import apply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jax import Array
 
-from evil.learners import normalise
+from evil import normalise
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
 from evil.networks.mlp import apply

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from evil import schedules
+from evil import normalise, schedules
 from evil.distributions import Family
 from evil.environments import episodes
 from evil.errors import UserError, at_least
-from evil.learners import estimates, losses, normalise, policies, returns, rollout
+from evil.learners import estimates, losses, policies, returns, rollout, scaling
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
 from evil.networks.mlp import apply
@@ -96,7 +96,7 @@ class State:
     network: PyTree
     optimiser: optax.OptState
     obs_moments: normalise.Moments
-    return_scale: normalise.ReturnScale
+    return_scale: scaling.ReturnScale
     episodes: episodes.State
     reward_memory: PyTree  # carry of the score
     physics: PyTree  # environment parameters: data, so that worlds may differ between lanes
@@ -205,17 +205,19 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
     stochastic = policies.make(config.network, module)
     greedy = policies.make(config.network, module, deterministic=True)
 
+    def fresh(key: Key, hyper: Hyper) -> dict[str, PyTree]:
+        params = module.init(key, jnp.zeros((1, *env.spec.obs_shape)))
+        return {"network": params, "optimiser": optimiser(hyper).init(params)}
+
     def init(key: Key, physics: PyTree = None) -> State:
         physics = env.params if physics is None else physics
         physics = jax.tree.map(jnp.asarray, physics)
         key_network, key_worlds, key = jax.random.split(key, 3)
         hyper = traced(Hyper, config)
-        params = module.init(key_network, jnp.zeros((1, *env.spec.obs_shape)))
         return State(
-            network=params,
-            optimiser=optimiser(hyper).init(params),
+            **fresh(key_network, hyper),
             obs_moments=normalise.init(env.spec.obs_shape),
-            return_scale=normalise.init_return_scale(config.num_envs),
+            return_scale=scaling.init(config.num_envs),
             episodes=episodes.init(env, key_worlds, physics, config.num_envs),
             reward_memory=score.memory(config.num_envs),
             physics=physics,
@@ -244,7 +246,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         )
         rewards, memory = score.apply(reward_params, state.reward_memory, transitions)
         done = transitions.terminated | transitions.truncated
-        return_scale, scaled = normalise.scale_rewards(
+        return_scale, scaled = scaling.scale_rewards(
             state.return_scale, rewards, done, discount=state.hyper.discount
         )
         scaled = scaled if config.normalise_rewards else rewards
@@ -285,10 +287,8 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         return dataclasses.replace(greedy if deterministic else stochastic, params=params)
 
     def reset_policy(key: Key, state: State) -> State:
-        params = module.init(key, jnp.zeros((1, *env.spec.obs_shape)))
-        return dataclasses.replace(
-            state, network=params, optimiser=optimiser(state.hyper).init(params)
-        )
+        start = jnp.zeros_like(state.iteration)
+        return dataclasses.replace(state, **fresh(key, state.hyper), iteration=start)
 
     return Learner(
         init=init,

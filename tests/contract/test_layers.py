@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 # The import direction. A part may import itself and what stands here, nothing else of evil.
-BASE = {"errors", "pytrees", "config", "seams", "registry", "schedules"}
+BASE = {"errors", "pytrees", "config", "seams", "registry", "schedules", "normalise"}
 WORLD = {"environments", "demonstrations"}
 MODELS = {"distributions", "networks"}
 LEARNING = {"learners", "rewards"}
@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "pytrees"},
     "registry": set(),
     "schedules": {"errors"},
+    "normalise": {"pytrees"},
     "seams": {"errors", "pytrees", "config"},
     "environments": BASE,
     "demonstrations": BASE,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evil.learners import normalise
+from evil import normalise
 
 
 def moments(count, mean, variance):
@@ -73,21 +73,3 @@ def test_a_constant_stays_finite():
     state = normalise.update(normalise.init((1,)), jnp.full((4, 1), 7.0))
     np.testing.assert_array_equal(normalise.normalise(state, jnp.full((1, 1), 7.0)), [[0.0]])
     assert jnp.isfinite(normalise.scale(state, jnp.full((1, 1), 7.0))).all()
-
-
-def test_reward_scale_against_a_loop():
-    rng, discount = np.random.default_rng(0), 0.9
-    state, seen = normalise.init_return_scale(2), []
-    running = np.zeros(2)
-    for scale in (1.0, 10.0, 0.1):
-        rewards = rng.normal(0.5, scale, (5, 2)).astype(np.float32)
-        done = rng.random((5, 2)) < 0.3
-        state, found = normalise.scale_rewards(
-            state, jnp.asarray(rewards), jnp.asarray(done), discount=discount
-        )
-        for reward, end in zip(rewards, done, strict=True):
-            running = discount * running + reward
-            seen.append(running)
-            running = np.where(end, 0.0, running)
-        np.testing.assert_allclose(found, rewards / np.std(seen), rtol=1e-4)
-        np.testing.assert_allclose(state.running, running, rtol=1e-4, atol=1e-6)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from evil.learners import returns
 from evil.pytrees import align, pytree
 
 EPSILON = 1e-8
@@ -54,25 +53,3 @@ def normalise(moments: Moments, x: Array, *, clip: float = 10.0) -> Array:
 def scale(moments: Moments, x: Array) -> Array:
     """Divide by the standard deviation alone, which keeps signs and the size of zero."""
     return x / jnp.sqrt(align(moments.variance, x.ndim) + EPSILON)
-
-
-@pytree
-class ReturnScale:
-    """The spread of discounted reward sums, by which rewards are divided."""
-
-    moments: Moments
-    running: Array  # [B] discounted sum of each episode in progress
-
-
-def init_return_scale(batch: int) -> ReturnScale:
-    """No rewards yet, in `batch` episodes."""
-    return ReturnScale(moments=init(()), running=jnp.zeros(batch))
-
-
-def scale_rewards(
-    state: ReturnScale, rewards: Array, done: Array, *, discount: Array | float
-) -> tuple[ReturnScale, Array]:
-    """Divide rewards `[T, B]` by the deviation of all discounted sums so far, these included."""
-    totals, running = returns.running_returns(rewards, done, state.running, discount=discount)
-    moments = update(state.moments, totals)
-    return ReturnScale(moments=moments, running=running), scale(moments, rewards)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from evil import normalise
 from evil.networks.mlp import flatten
 from evil.pytrees import align
 from evil.seams import Spec, Transition
@@ -38,12 +39,20 @@ def standardise(mean: Array, std: Array, features: Array) -> Array:
     return (features - align(mean, features.ndim)) / align(std, features.ndim)
 
 
-def moments(features: Array, valid: Array, *, floor: float) -> tuple[Array, Array]:
-    """Mean and deviation `[F]` of the rows of `features [N, F]` where `valid [N]`.
+def moments(features: Array, valid: Array) -> normalise.Moments:
+    """Moments `[F]` of the rows of `features [N, F]` where `valid [N]`."""
+    where = valid[:, None]
+    return normalise.Moments(
+        count=valid.sum().astype(jnp.float32),
+        mean=jnp.mean(features, axis=0, where=where),
+        variance=jnp.var(features, axis=0, where=where),
+    )
+
+
+def units(moments: normalise.Moments, *, floor: float) -> tuple[Array, Array]:
+    """Mean and deviation `[F]` by which features are standardised.
 
     The deviation is at least `floor`: a feature that never varies among experts would otherwise
     separate them from anybody else at any distance.
     """
-    where = valid[:, None]
-    mean = jnp.mean(features, axis=0, where=where)
-    return mean, jnp.maximum(jnp.std(features, axis=0, where=where), floor)
+    return moments.mean, jnp.maximum(jnp.sqrt(moments.variance), floor)

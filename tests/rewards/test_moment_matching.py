@@ -55,6 +55,9 @@ def test_penalty_by_hand():
     # d/ds (|s| - 1)² / 2 = (|s| - 1) s / |s| = 4 · (3/5, 4/5), and finite at zero
     gradient = jax.grad(moment_matching.gradient_penalty)(slopes, 1.0)
     np.testing.assert_allclose(gradient, [[2.4, 3.2], [0.0, 0.0]], rtol=1e-5)
+    # One-sided, the norm of 0 is none too many: (5 - 1)² / 2
+    one_sided = moment_matching.gradient_penalty(slopes, 1.0, one_sided=True)
+    np.testing.assert_allclose(one_sided, 8.0, rtol=1e-5)
 
 
 # Its inputs.
@@ -93,12 +96,17 @@ def test_unknown_names_are_the_users_error():
         moment_matching.make(moment_matching.Config(inputs="nexts"), environment())
     with pytest.raises(UserError, match="did you mean tanh"):
         moment_matching.make(moment_matching.Config(activation="tahn"), environment())
+    for field, name in (("output", "lniear"), ("normalise", "poled"), ("baseline", "lest")):
+        with pytest.raises(UserError, match=f"unknown reward .* '{name}'"):
+            moment_matching.make(moment_matching.Config(**{field: name}), environment())
 
 
 def test_moments_by_hand_with_padding_and_floor():
     # The valid rows 1, 3 have mean 2 and deviation 1; 5, 5 have none. The rest is padding.
     table = jnp.array([[1.0, 5.0], [3.0, 5.0], [100.0, -7.0]])
-    mean, std = features.moments(table, jnp.array([True, True, False]), floor=0.1)
+    moments = features.moments(table, jnp.array([True, True, False]))
+    assert moments.count == 2
+    mean, std = features.units(moments, floor=0.1)
     np.testing.assert_allclose(mean, [2.0, 5.0])
     np.testing.assert_allclose(std, [1.0, 0.1])
     found = features.standardise(mean, std, jnp.array([[4.0, 4.0]]))
@@ -109,11 +117,12 @@ def test_statistics_are_those_of_the_rows_in_use():
     demos = demonstrations([[1.0], [3.0], [100.0], [0.0]])
     some = dataclasses.replace(demos, count=jnp.int32(2))
     model = moment_matching.make(moment_matching.Config(hidden=()), environment())
-    state = jax.jit(model.init)(jax.random.key(0), some)
-    np.testing.assert_allclose([state.mean, state.std], [[2.0], [1.0]])
+    params = model.params(jax.jit(model.init)(jax.random.key(0), some))
+    np.testing.assert_allclose([params["mean"], params["std"]], [[2.0], [1.0]])
     wide = moment_matching.Config(hidden=(), deviation_floor=5.0)
-    state = jax.jit(moment_matching.make(wide, environment()).init)(jax.random.key(0), some)
-    np.testing.assert_allclose(state.std, [5.0])
+    model = moment_matching.make(wide, environment())
+    params = model.params(jax.jit(model.init)(jax.random.key(0), some))
+    np.testing.assert_allclose(params["std"], [5.0])
 
 
 # Its schedules.
@@ -213,6 +222,50 @@ def test_interpolates_are_between_the_samples():
     np.testing.assert_allclose(metrics["reward/gap"], 0.0, atol=1e-6)
 
 
+def test_pooled_units_are_those_of_everything_seen():
+    config = dataclasses.replace(SMALL, normalise="pooled")
+    model = moment_matching.make(config, environment())
+    state = jax.jit(model.init)(jax.random.key(0), UNIT)
+    state, _ = jax.jit(model.update)(jax.random.key(0), state, AGENT, EXPERT)
+    seen = np.concatenate([[-1.0, 1.0], AGENT.obs[:, 0], EXPERT.obs[:, 0]])
+    params = model.params(state)
+    np.testing.assert_allclose(params["mean"], [seen.mean()], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(params["std"], [seen.std()], rtol=1e-5)
+
+
+def test_noise_blurs_the_inputs_of_updates_alone(small):
+    state, update = small
+    hyper = dataclasses.replace(state.hyper, input_noise=jnp.float32(0.5))
+    noisy = dataclasses.replace(state, hyper=hyper)
+    _, clean = update(jax.random.key(0), state, AGENT, EXPERT)
+    _, blurred = update(jax.random.key(0), noisy, AGENT, EXPERT)
+    assert clean["reward/agent_mean"] != blurred["reward/agent_mean"]
+    score = moment_matching.make(SMALL, environment())
+    params = [score.params(one) for one in (state, noisy)]
+    np.testing.assert_array_equal(*[score.score.apply(one, (), AGENT)[0] for one in params])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("none", 0.5), ("agent", 50.0 * 0.02 + 0.49), ("least", 0.59)]
+)
+def test_baseline_by_hand(kind, expected):
+    # 0, 1, ..., 100 have mean 50 and fifth percentile 5; b was 0.5 and moves by a fiftieth.
+    values = jnp.arange(101.0)
+    found = moment_matching.track_baseline(kind, jnp.float32(0.5), values, jnp.int32(1000))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    if kind != "none":  # the first batch decides alone
+        first = moment_matching.track_baseline(kind, jnp.float32(0.5), values, jnp.int32(0))
+        np.testing.assert_allclose(first, {"agent": 50.0, "least": 5.0}[kind], rtol=1e-5)
+
+
+def test_the_baseline_is_part_of_the_reward():
+    model = moment_matching.make(dataclasses.replace(SMALL, baseline="agent"), environment())
+    params = model.params(jax.jit(model.init)(jax.random.key(0), UNIT))
+    before, _ = model.score.apply(params, (), AGENT)
+    after, _ = model.score.apply(params | {"baseline": jnp.float32(0.25)}, (), AGENT)
+    np.testing.assert_allclose(after, before - 0.25, rtol=1e-6)
+
+
 def test_changed_parameters_do_not_recompile(counted):
     model = moment_matching.make(SMALL, environment())
     score = counted(lambda params, batch: model.score.apply(params, (), batch)[0])
@@ -237,10 +290,13 @@ CASES = {  # mean and deviation of the agent and of the expert, c, k
     "gaussians": (-1.0, 1.0, 1.0, 1.0, 10.0, 0.02),
     "free": (-1.0, 1.0, 1.0, 1.0, 0.0, 0.0),
 }
+STEEP = {  # of an unbounded f
+    "points": (-1.0, 0.0, 1.0, 0.0, 10.0, 1.0),
+    "gaussians": (-1.0, 1.0, 1.0, 1.0, 10.0, 1.0),
+}
 
 
-@pytest.fixture(scope="module")
-def optimum():
+def trained(cases, **changes):
     """f on the grid and the mean of the last hundred updates' metrics, for each case."""
     config = moment_matching.Config(
         hidden=(32, 32),
@@ -249,6 +305,7 @@ def optimum():
         learning_rate=1e-2,
         final_learning_rate=1e-4,
         schedule_updates=UPDATES,
+        **changes,
     )
     model = moment_matching.make(config, environment())
 
@@ -270,13 +327,23 @@ def optimum():
         values, _ = model.score.apply(model.params(state), (), grid)
         return values, jax.tree.map(lambda x: x[-100:].mean(), metrics)
 
-    keys = jax.random.split(jax.random.key(0), len(CASES))
-    columns = (jnp.asarray(column) for column in zip(*CASES.values(), strict=True))
+    keys = jax.random.split(jax.random.key(0), len(cases))
+    columns = (jnp.asarray(column) for column in zip(*cases.values(), strict=True))
     values, metrics = jax.jit(jax.vmap(train))(keys, *columns)
     return {
         name: (np.asarray(values[i]), {k: float(v[i]) for k, v in metrics.items()})
-        for i, name in enumerate(CASES)
+        for i, name in enumerate(cases)
     }
+
+
+@pytest.fixture(scope="module")
+def optimum():
+    return trained(CASES)
+
+
+@pytest.fixture(scope="module")
+def steep():
+    return trained(STEEP, output="linear", one_sided=True, baseline="agent")
 
 
 def between(low, high):
@@ -330,3 +397,21 @@ def test_without_penalty_the_gap_is_the_total_variation(optimum):
     np.testing.assert_allclose(metrics["reward/gap"], math.erf(1 / math.sqrt(2)), atol=0.03)
     assert (values[between(-3.0, -0.5)] < 0.2).all() and (values[between(0.5, 3.0)] > 0.8).all()
     assert (values >= 0).all() and (values <= 1).all()
+
+
+def test_linear_optimum_between_two_points(steep):
+    # f' = k + 1/c = 1.1, a gap of 2.2; the agent's mean, at -1, is worth nothing.
+    values, metrics = steep["points"]
+    inside = between(-0.9, 0.9)
+    np.testing.assert_allclose(np.gradient(values, GRID)[inside], 1.1, atol=0.05)
+    np.testing.assert_allclose(metrics["reward/gap"], 2.2, atol=0.05)
+    np.testing.assert_allclose(np.interp(-1.0, GRID, values), 0.0, atol=0.1)
+
+
+def test_linear_optimum_rises_steadily_far_from_the_expert(steep):
+    values, _ = steep["gaussians"]
+    *_, weight, target = STEEP["gaussians"]
+    difference = normal_cdf(GRID + 1.0) - normal_cdf(GRID - 1.0)
+    slopes = target + difference / (2 * weight * interpolate_density(1.0))
+    inside = between(-2.0, 2.0)
+    np.testing.assert_allclose(np.gradient(values, GRID)[inside], slopes[inside], atol=0.08)

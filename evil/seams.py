@@ -120,7 +120,8 @@ class Learner:
     step: Callable[[PyTree, PyTree], tuple[PyTree, Transition, Metrics]]
     # (state, reward params) -> state, rollout [T, B], metrics
     policy: Callable[..., Policy]  # (state, deterministic=False) -> Policy
-    reset_policy: Callable[[Key, PyTree], PyTree]  # fresh networks and optimiser, same worlds
+    reset_policy: Callable[[Key, PyTree], PyTree]
+    # (key, state) -> state: fresh networks, optimiser and schedules in the same worlds
     steps_per_iteration: int  # environment steps in one call of `step`
 
 

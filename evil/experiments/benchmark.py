@@ -159,7 +159,7 @@ def paper(env_name: str = "hopper", turns: int = 3) -> dict[str, Any]:
 
     contestants = {
         "iteration": whole,
-        "rollout": prepare(acting, whole.state.learner.episodes),
+        "rollout": prepare(acting, jax.tree.map(lambda x: x[0], whole.state.learner.episodes)),
         "reward_updates": prepare(judging, (whole.state.reward, whole.state.history)),
     }
     seconds = race(contestants, turns)

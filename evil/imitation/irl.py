@@ -24,7 +24,7 @@ from evil.demonstrations.demonstrations import Demonstrations, sample
 from evil.errors import UserError, at_least, unknown
 from evil.imitation import history
 from evil.learners import ppo
-from evil.pytrees import merge_leading, pytree, take
+from evil.pytrees import merge_leading, pytree, select, take
 from evil.rewards import ensemble
 from evil.seams import Algorithm, Environment, Key, Learner, Metrics, Policy, PyTree, RewardModel
 
@@ -51,13 +51,17 @@ class Config:
     """p falls as 1 - i/reset_iterations, or as 1/(i+1); never below a hundredth of its start."""
     reset_iterations: int = 300
     """Iterations over which a linear reset schedule falls."""
+    population: int = 1
+    """Policies that learn side by side on the same reward, each with the whole learner."""
+    rejuvenation: int = 0
+    """Iterations after which every policy but the first starts afresh, in turn; 0 for never."""
 
 
 @pytree
 class State:
     """The game between iterations."""
 
-    learner: PyTree
+    learner: PyTree  # [P, ...] of the population; the first is the one that is wanted
     reward: PyTree
     history: history.Ring
     iteration: Array  # [] int32
@@ -93,13 +97,34 @@ def improve_reward(
     return state, jax.tree.map(jnp.mean, metrics)
 
 
+def is_fresh(config: Config, iteration: Array, key: Key) -> Array:
+    """Which policies of the population start afresh at an iteration: `[P]` bool.
+
+    The first does so by chance alone; the others at equal intervals, never two at once.
+    """
+    by_chance = jax.random.bernoulli(
+        key, reset_probability(config, iteration), (config.population,)
+    )
+    if not config.rejuvenation:
+        return by_chance
+    member = jnp.arange(config.population)
+    offset = member * config.rejuvenation // config.population
+    in_turn = (member > 0) & ((iteration + offset) % config.rejuvenation == 0)
+    return by_chance | (in_turn & (iteration > 0))
+
+
 def maybe_reset(config: Config, learner: Learner, state: PyTree, iteration: Array, key: Key):
-    """The learner's state, with a fresh policy at the scheduled probability."""
-    if config.reset_probability == 0.0:
+    """The population's states `[P, ...]`, with fresh policies where it is time for them."""
+    if config.reset_probability == 0.0 and config.rejuvenation == 0:
         return state
     key_coin, key_policy = jax.random.split(key)
-    coin = jax.random.bernoulli(key_coin, reset_probability(config, iteration))
-    return jax.lax.cond(coin, learner.reset_policy, lambda key, state: state, key_policy, state)
+    fresh = is_fresh(config, iteration, key_coin)
+    keys = jax.random.split(key_policy, config.population)
+    return jax.lax.cond(
+        fresh.any(),
+        lambda: select(fresh, jax.vmap(learner.reset_policy)(keys, state), state),
+        lambda: state,
+    )
 
 
 def make(config: Config, env: Environment) -> Algorithm:
@@ -110,7 +135,9 @@ def make(config: Config, env: Environment) -> Algorithm:
         rows_per_iteration=config.rows_per_iteration,
         capacity=config.capacity,
         reset_iterations=config.reset_iterations,
+        population=config.population,
     )
+    at_least(0, rejuvenation=config.rejuvenation)
     for kind, name, known in (
         ("history", config.history, ("all", "current")),
         ("reset schedule", config.reset_schedule, ("linear", "harmonic")),
@@ -119,9 +146,10 @@ def make(config: Config, env: Environment) -> Algorithm:
             raise unknown(kind, name, known)
     reward: RewardModel = registry.make(config.reward, env)
     learner: Learner = registry.make(config.learner, env, reward.score)
-    rows = min(config.rows_per_iteration, learner.steps_per_iteration)
+    collected = config.population * learner.steps_per_iteration
+    rows = min(config.rows_per_iteration, collected)
     if config.history == "current":
-        rows = capacity = learner.steps_per_iteration
+        rows = capacity = collected
     else:
         capacity = config.capacity
     if capacity % rows:
@@ -130,12 +158,14 @@ def make(config: Config, env: Environment) -> Algorithm:
             "iteration writes to it"
         )
 
+    improve = jax.vmap(learner.step, in_axes=(0, None))
+
     def init(key: Key, demos: Demonstrations) -> State:
         key_learner, key_reward, key = jax.random.split(key, 3)
-        learner_state = learner.init(key_learner)
+        learner_state = jax.vmap(learner.init)(jax.random.split(key_learner, config.population))
         reward_state = reward.init(key_reward, demos)
-        rollout = jax.eval_shape(learner.step, learner_state, reward.params(reward_state))[1]
-        row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), rollout)
+        rollout = jax.eval_shape(improve, learner_state, reward.params(reward_state))[1]
+        row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[3:], x.dtype), rollout)
         return State(
             learner=learner_state,
             reward=reward_state,
@@ -147,14 +177,11 @@ def make(config: Config, env: Environment) -> Algorithm:
     def step(state: State, demos: Demonstrations) -> tuple[State, Metrics]:
         key_rows, key_reward, key_reset, key = jax.random.split(state.key, 4)
         learner_state = maybe_reset(config, learner, state.learner, state.iteration, key_reset)
-        learner_state, rollout, metrics = learner.step(learner_state, reward.params(state.reward))
+        learner_state, rollout, metrics = improve(learner_state, reward.params(state.reward))
 
-        flat = merge_leading(dataclasses.replace(rollout, log_prob=None))
-        if rows < learner.steps_per_iteration:
-            chosen = jax.random.choice(
-                key_rows, learner.steps_per_iteration, (rows,), replace=False
-            )
-            flat = take(flat, chosen)
+        flat = merge_leading(dataclasses.replace(rollout, log_prob=None), 3)
+        if rows < collected:
+            flat = take(flat, jax.random.choice(key_rows, collected, (rows,), replace=False))
         ring = history.write(state.history, flat)
         reward_state, reward_metrics = improve_reward(
             key_reward, reward, state.reward, ring, demos, config.updates_per_iteration
@@ -166,15 +193,17 @@ def make(config: Config, env: Environment) -> Algorithm:
             iteration=state.iteration + 1,
             key=key,
         )
-        return state, metrics | reward_metrics
+        wanted = jax.tree.map(lambda x: x[0], metrics)
+        return state, wanted | reward_metrics
 
     def policy(state: State, *, deterministic: bool = False) -> Policy:
-        return learner.policy(state.learner, deterministic=deterministic)
+        wanted = jax.tree.map(lambda x: x[0], state.learner)
+        return learner.policy(wanted, deterministic=deterministic)
 
     return Algorithm(
         init=init,
         step=step,
         policy=policy,
         reward=lambda state: reward.params(state.reward),
-        steps_per_iteration=learner.steps_per_iteration,
+        steps_per_iteration=collected,
     )

@@ -169,10 +169,10 @@ TINY = dataclasses.replace(LEARNER, num_envs=2, num_steps=4, num_epochs=1, num_m
 
 @pytest.fixture(scope="module")
 def played():
-    """A learner and its state after one iteration."""
+    """A learner, and the states of a population of three after one iteration."""
     learner = ppo.make(TINY, CHAIN, real())
-    state = jax.jit(learner.init)(jax.random.key(0))
-    return learner, jax.jit(learner.step)(state, ())[0]
+    states = jax.jit(jax.vmap(learner.init))(jax.random.split(jax.random.key(0), 3))
+    return learner, jax.jit(jax.vmap(learner.step, (0, None)))(states, ())[0]
 
 
 def same(x, y):
@@ -183,7 +183,7 @@ def same(x, y):
 
 def test_a_reset_replaces_the_policy_alone(played):
     learner, state = played
-    config = irl.Config(reset_probability=1.0)
+    config = irl.Config(reset_probability=1.0, population=3)
     reset = jax.jit(lambda state, i, key: irl.maybe_reset(config, learner, state, i, key))
     fresh = reset(state, jnp.int32(0), jax.random.key(1))  # 1 - 0/300: for certain
     actor, critic = (
@@ -192,13 +192,50 @@ def test_a_reset_replaces_the_policy_alone(played):
     )
     assert not same(*actor) and not same(*critic)
     assert all((x == 0).all() for x in jax.tree.leaves(fresh.optimiser))
-    assert state.obs_moments.count == 8  # there was something to keep
-    rest = dataclasses.replace(fresh, network=state.network, optimiser=state.optimiser)
+    assert (fresh.iteration == 0).all()  # its schedules begin again
+    assert (state.obs_moments.count == 8).all()  # there was something to keep
+    rest = dataclasses.replace(
+        fresh, network=state.network, optimiser=state.optimiser, iteration=state.iteration
+    )
     assert same(rest, state)
 
-    # At a hundredth of the start, nearly never: 0.01 ^ 3.
+    # At a hundredth of the start, nearly never.
     kept = [reset(state, jnp.int32(300), jax.random.key(seed)) for seed in range(3)]
     assert any(same(x, state) for x in kept)
+
+
+def test_the_others_start_afresh_in_turn():
+    config = irl.Config(population=3, rejuvenation=6)
+    fresh = [irl.is_fresh(config, jnp.int32(i), jax.random.key(i)) for i in range(13)]
+    found = {member: [i for i, who in enumerate(fresh) if who[member]] for member in range(3)}
+    # Six iterations each, the second two before the third; nobody before there is something.
+    assert found == {0: [], 1: [4, 10], 2: [2, 8]}
+
+
+def test_rejuvenation_leaves_the_first_alone(played):
+    learner, states = played
+    config = irl.Config(population=3, rejuvenation=6)
+    reset = jax.jit(lambda i: irl.maybe_reset(config, learner, states, i, jax.random.key(1)))
+    after = reset(jnp.int32(4))
+    for member, changes in ((0, False), (1, True), (2, False)):
+        one, other = (jax.tree.map(lambda x, i=member: x[i], tree) for tree in (states, after))
+        assert same(one, other) is not changes
+    assert same(reset(jnp.int32(5)), states)
+
+
+def test_a_population_fills_the_history_together():
+    config = irl.Config(learner=TINY, reward=ensemble.Config(member=REWARD, size=1), population=2)
+    algorithm = irl.make(dataclasses.replace(config, history="current"), CHAIN)
+    demos = chain_demonstrations(1)
+    state = jax.jit(algorithm.init)(jax.random.key(0), demos)
+    assert state.history.rows.obs.shape == (16, 1) and algorithm.steps_per_iteration == 16
+    state, metrics = jax.jit(algorithm.step)(state, demos)
+    assert state.history.count == 16
+    assert all(x.shape == () for x in metrics.values())
+    # The policy is the first of the two.
+    kernel = algorithm.policy(state).params["network"]["params"]["actor_network"]["output"]
+    expected = state.learner.network["params"]["actor_network"]["output"]
+    np.testing.assert_array_equal(kernel["kernel"], expected["kernel"][0])
 
 
 def test_without_resets_nothing_happens(played):

@@ -9,6 +9,7 @@
     make                whatever a config describes
     to_dict, from_dict  configs as plain data
     play, returns       full episodes of a policy
+    retrain             fresh policies on a frozen reward
     Algorithm, Learner, RewardModel, Score, Policy      the seams between them
     UserError           what wrong input raises
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from evil.errors import UserError as UserError
     from evil.evaluation.episodes import play as play
     from evil.evaluation.episodes import returns as returns
+    from evil.evaluation.retraining import retrain as retrain
     from evil.imitation import bc as bc
     from evil.imitation import irl as irl
     from evil.learners import ppo as ppo
@@ -71,6 +73,7 @@ _WHERE = {
     "moment_matching": "evil.rewards.moment_matching",
     "play": "evil.evaluation.episodes",
     "ppo": "evil.learners.ppo",
+    "retrain": "evil.evaluation.retraining",
     "returns": "evil.evaluation.episodes",
     "to_dict": "evil.config",
 }

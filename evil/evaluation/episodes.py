@@ -8,7 +8,8 @@ from jax import Array
 
 from evil.distributions.family import bounds
 from evil.pytrees import is_finite, pytree, select
-from evil.seams import Environment, Key, Policy, PyTree, Step
+from evil.rewards import fixed
+from evil.seams import Environment, Key, Policy, PyTree, Score, Step, Transition
 
 
 @pytree
@@ -26,7 +27,8 @@ def play(
     env: Environment, policy: Policy, key: Key, num_episodes: int, *, physics: PyTree = None
 ) -> Played:
     """Full episodes from fresh starts, with every observation and action."""
-    start, final, (obs, action, reward) = _run(env, policy, key, num_episodes, physics, True)
+    start, final, records = _run(env, policy, key, num_episodes, physics, record=True)
+    obs, action, reward = records
     obs = jnp.concatenate([start[None], obs])
     return Played(
         obs=jnp.swapaxes(obs, 0, 1),
@@ -41,8 +43,24 @@ def returns(
     env: Environment, policy: Policy, key: Key, num_episodes: int, *, physics: PyTree = None
 ) -> tuple[Array, Array]:
     """True undiscounted returns and lengths of full episodes, `[E]` each."""
-    _, final, _ = _run(env, policy, key, num_episodes, physics, False)
+    _, final, _ = _run(env, policy, key, num_episodes, physics)
     return final["total"], final["length"]
+
+
+def judged(
+    env: Environment,
+    policy: Policy,
+    key: Key,
+    num_episodes: int,
+    score: Score,
+    reward_params: PyTree,
+    *,
+    physics: PyTree = None,
+) -> tuple[Array, Array]:
+    """Undiscounted returns of full episodes: true ones and those under another reward, `[E]`."""
+    judge = (score, reward_params)
+    _, final, _ = _run(env, policy, key, num_episodes, physics, judge=judge)
+    return final["total"], final["judged"]
 
 
 def random_policy(env: Environment) -> Policy:
@@ -61,33 +79,59 @@ def random_policy(env: Environment) -> Policy:
 
 
 def _run(
-    env: Environment, policy: Policy, key: Key, count: int, physics: PyTree, record: bool
+    env: Environment,
+    policy: Policy,
+    key: Key,
+    count: int,
+    physics: PyTree,
+    *,
+    record: bool = False,
+    judge: tuple[Score, PyTree] | None = None,
 ) -> tuple[Array, dict[str, Array], PyTree]:
-    """First observations, final tallies, and per-step records if asked for."""
+    """First observations, final tallies, and per-step records if asked for.
+
+    `judge` is a second reward by which the same steps are counted.
+    """
     physics = env.params if physics is None else physics
+    score, reward_params = judge or (fixed.real(), ())
     key_start, key_steps = jax.random.split(key)
     world, obs = jax.vmap(env.reset, (0, None))(jax.random.split(key_start, count), physics)
     tally = {
         "alive": jnp.ones(count, bool),
         "total": jnp.zeros(count),
+        "judged": jnp.zeros(count),
         "length": jnp.zeros(count, jnp.int32),
         "terminated": jnp.zeros(count, bool),
     }
 
     def advance(carry: PyTree, key: Key) -> tuple[PyTree, PyTree]:
-        world, obs, memory, tally = carry
+        world, obs, memory, score_memory, tally = carry
         key_action, key_world = jax.random.split(key)
         action, memory = policy.act(policy.params, obs, key_action, memory)
         keys = jax.random.split(key_world, count)
         moved, step = jax.vmap(env.step, (0, 0, 0, None))(keys, world, action, physics)
+        alive = tally["alive"]
         tally, step = _count(tally, step, obs)
+        transition = Transition(
+            obs=obs,
+            action=action,
+            next_obs=step.next_obs,
+            reward=step.reward,
+            terminated=step.terminated,
+            truncated=step.truncated,
+        )
+        rewards, score_memory = score.apply(
+            reward_params, score_memory, jax.tree.map(lambda x: x[None], transition)
+        )
+        counts = alive & ~step.truncated
+        tally["judged"] += jnp.where(counts, rewards[0], 0.0)
         world = select(tally["alive"], moved, world)
         record_of_step = (step.next_obs, action, step.reward) if record else ()
-        return (world, step.next_obs, memory, tally), record_of_step
+        return (world, step.next_obs, memory, score_memory, tally), record_of_step
 
-    carry = (world, obs, policy.memory(count), tally)
+    carry = (world, obs, policy.memory(count), score.memory(count), tally)
     keys = jax.random.split(key_steps, env.spec.time_limit)
-    (_, _, _, tally), records = jax.lax.scan(advance, carry, keys)
+    (*_, tally), records = jax.lax.scan(advance, carry, keys)
     return obs, tally, records
 
 
@@ -103,9 +147,10 @@ def _count(tally: dict[str, Array], step: Step, obs: Array) -> tuple[dict[str, A
         terminated=ended,
         truncated=tally["alive"] & ~sound,
     )
-    return {
+    tally = tally | {
         "alive": counts & ~step.terminated,
         "total": tally["total"] + reward,
         "length": tally["length"] + counts,
         "terminated": tally["terminated"] | ended,
-    }, step
+    }
+    return tally, step

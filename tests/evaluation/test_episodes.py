@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evil.evaluation import episodes
-from evil.seams import Environment, Policy, Spec, Step
+from evil.seams import Environment, Policy, Score, Spec, Step
 
 LIMIT = 4
 COUNT = 32
@@ -102,6 +102,25 @@ def test_returns_are_those_of_play(key):
     total, length = RETURNS(key, ENV.params)
     np.testing.assert_array_equal(total, played.reward.sum(1))
     np.testing.assert_array_equal(length, played.length)
+
+
+@pytest.mark.parametrize("broken", [None, "no_obs"])
+def test_another_reward_judges_the_same_steps(broken, key):
+    world = physics(**{broken: 3}) if broken else ENV.params
+
+    def pay(params, carry, steps):
+        """Each step its number in the episode, so far, times what it is worth."""
+        assert steps.obs.shape == (1, COUNT, 2)
+        return params * (carry[None] + steps.next_obs[..., 1]), carry + 1.0
+
+    score = Score(apply=pay, memory=jnp.zeros)
+    true, recovered = jax.jit(
+        lambda params: episodes.judged(ENV, POLICY, key, COUNT, score, params, physics=world)
+    )(3.0)
+    expected, length = RETURNS(key, world)
+    np.testing.assert_array_equal(true, expected)
+    # 3 · (0 + 1), 3 · (1 + 2), 3 · (2 + 3), ...
+    np.testing.assert_allclose(recovered, 3.0 * np.asarray(length) ** 2)
 
 
 def test_physics_reach_the_world(key):

@@ -1,4 +1,4 @@
-"""Configs as plain data: nested frozen dataclasses to dictionaries and back.
+"""Configs as plain data: nested frozen dataclasses to dictionaries and back, and with changes.
 
 Each dictionary carries the module of its config under `"type"`, e.g. `"evil.learners.ppo"`, so
 that a field which admits several configs finds its way back. Only modules of this library are
@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from evil.errors import UserError, unknown
@@ -40,6 +41,19 @@ def from_dict(data: dict[str, Any]) -> Any:
             raise unknown(f"field of {name}", key, hints)
         values[key] = _typed(value, hints[key], f"{name}.{key}")
     return cls(**values)
+
+
+def override(config: Any, values: Mapping[str, Any]) -> Any:
+    """A config with some fields changed, each named by its dotted path; UserError if unknown."""
+    for path, value in values.items():
+        name, _, rest = path.partition(".")
+        known = {field.name for field in dataclasses.fields(config)}
+        if name not in known:
+            raise unknown(f"field of {type(config).__module__}", name, known)
+        if rest:
+            value = override(getattr(config, name), {rest: value})
+        config = dataclasses.replace(config, **{name: value})
+    return config
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,10 @@
 """Play full episodes with the policies of a run, beside its expert, and film one of them.
 
     python scripts/evaluate.py runs/hopper-irl --episodes 100 --render hopper.gif
+    python scripts/evaluate.py runs/hopper-irl --retrain 10
 
-RUN is a run directory, the folder of an expert, or a policy file. Nothing is written into it.
+RUN is a run directory, the folder of an expert, or a policy file; with --retrain a run directory
+or a reward file. Nothing is written into it.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ import rich.table
 from evil.demonstrations.files import replace
 from evil.errors import UserError
 from evil.evaluation import rendering
-from evil.experiments import evaluate
-from evil.running import command, files
+from evil.evaluation.statistics import interquartile_mean
+from evil.experiments import evaluate, retrained
+from evil.running import command, files, progress
+from evil.running.session import Session
+from evil.seams import Spec
 
 GIF_SECONDS, GIF_RATE = 12.0, 25.0  # of the film in a GIF: a page has all of it
 PAGE_RATE = 60.0
@@ -47,6 +52,19 @@ def arguments() -> argparse.ArgumentParser:
         help=f"film an episode of the best policy: a .html page that plays it anywhere, or a .gif "
         f"of its first {GIF_SECONDS:.0f} seconds",
     )
+    parser.add_argument(
+        "--retrain",
+        type=int,
+        metavar="K",
+        help="train K fresh policies on each recovered reward, beside the real reward and mere "
+        "survival, and play those instead",
+    )
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="iterations of each retraining; default: those of the run",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all numbers as JSON")
     return parser
 
@@ -54,24 +72,22 @@ def arguments() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     asked = arguments().parse_args(argv)
     check(asked)
+    if asked.retrain is not None:
+        retrain(asked)
+    else:
+        play(asked)
+
+
+def play(asked: argparse.Namespace) -> None:
+    """Play, show and film the policies that are there."""
     found = evaluate.choose(evaluate.find(asked.run), asked.policy, asked.lane)
     loaded = evaluate.load(found, deterministic=asked.deterministic)
     spec = loaded[0].env.spec
     if asked.render:
         rendering.check(spec)
-    known = evaluate.references(asked.run, spec)
     key_episodes, key_film = jax.random.split(jax.random.key(asked.seed))
     played = evaluate.play(loaded, key_episodes, asked.episodes)
-    where = f"{spec.name} {spec.backend}".strip()
-    how = ", playing the mode" if asked.deterministic else ""
-    show(f"{where}: true returns of {asked.episodes} full episodes{how}", played, known)
-    if asked.out:
-        described = {"run": asked.run, "env": spec.name, "backend": spec.backend}
-        options = {name: getattr(asked, name) for name in ("episodes", "seed", "deterministic")}
-        returns = {f"{name}_return": value for name, value in known.items()}
-        policies = {name: one.summary() for name, one in played.items()}
-        files.write_json(asked.out, described | options | returns | {"policies": policies})
-        print(f"wrote {asked.out}")
+    report(asked, spec, played, "playing the mode" if asked.deterministic else "")
     if asked.render:
         best = max(loaded, key=lambda one: played[one.name].returns.mean())
         film, total = evaluate.film(best, key_film)
@@ -79,10 +95,53 @@ def main(argv: list[str] | None = None) -> None:
         print(f"wrote {asked.render}: {best.name}, an episode with return {total:,.1f}")
 
 
+def retrain(asked: argparse.Namespace) -> None:
+    """Train fresh policies on the rewards that are there, and show what those return."""
+    trained = retrained.retrain(
+        asked.run,
+        Session(progress=progress.choose()),
+        per_reward=asked.retrain,
+        num_episodes=asked.episodes,
+        seed=asked.seed,
+        iterations=asked.iterations,
+    )
+    report(asked, trained.env.spec, trained.played, "retrained from scratch")
+
+
+def report(
+    asked: argparse.Namespace, spec: Spec, played: dict[str, evaluate.Played], how: str
+) -> None:
+    """Show returns beside those that are known, and write them if asked to."""
+    known = evaluate.references(asked.run, spec)
+    where = f"{spec.name} {spec.backend}".strip()
+    title = f"{where}: true returns of {asked.episodes} full episodes"
+    show(", ".join(part for part in (title, how) if part), played, known)
+    if asked.out:
+        described = {"run": asked.run, "env": spec.name, "backend": spec.backend}
+        options = {name: getattr(asked, name) for name in ("episodes", "seed", "deterministic")}
+        returns = {f"{name}_return": value for name, value in known.items()}
+        policies = {name: one.summary() for name, one in played.items()}
+        files.write_json(asked.out, described | options | returns | {"policies": policies})
+        print(f"wrote {asked.out}")
+
+
 def check(asked: argparse.Namespace) -> None:
     """UserError for what would otherwise fail after the episodes were played."""
     if asked.episodes < 1:
         raise UserError(f"--episodes must be 1 or more, found {asked.episodes}.")
+    chosen = [
+        f"--{name}"
+        for name in ("render", "policy", "lane", "deterministic")
+        if vars(asked)[name] not in (None, False)
+    ]
+    if asked.retrain is not None and chosen:
+        raise UserError(f"--retrain trains policies of its own: leave out {' and '.join(chosen)}.")
+    if asked.retrain is None and asked.iterations is not None:
+        raise UserError("--iterations is for --retrain.")
+    for name in ("retrain", "iterations"):
+        value = getattr(asked, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be 1 or more, found {value}.")
     if asked.render and asked.render.suffix not in (".gif", ".html"):
         raise UserError(f"--render {asked.render}: expected a file name in .gif or .html.")
     for option, path in (("--render", asked.render), ("--out", asked.out)):
@@ -135,6 +194,14 @@ def show(title: str, played: dict[str, evaluate.Played], known: dict[str, float]
             share(numbers["mean"], known),
             *(f"{numbers[part]:,.1f}" for part in ("std", "min", "max", "mean_length")),
         )
+    groups: dict[str, list[float]] = {}
+    for name, one in played.items():
+        groups.setdefault(name.rpartition("-")[0] or name, []).append(one.returns.mean())
+    for group, means in groups.items():
+        if len(means) > 1:
+            middle = interquartile_mean(means)
+            label = f"{group} (IQM)"
+            table.add_row(label, f"{middle:,.1f}", share(middle, known))
     rich.console.Console().print(table)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from evil.evaluation import episodes
-from evil.seams import Environment, Key, Policy
+from evil.evaluation import episodes, statistics
+from evil.rewards import fixed
+from evil.seams import Environment, Key, Policy, PyTree, Score
 
 
 def returns(
@@ -21,25 +22,61 @@ def returns(
     Policies that share their `act` are played by one compiled program. All play from the same
     starts and random numbers.
     """
+    judges = dict.fromkeys(policies, ())
+    return {
+        name: played.true
+        for name, played in judged(env, policies, key, num_episodes, fixed.real(), judges).items()
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Returns `[L, E]` of L policies in E episodes each."""
+
+    true: np.ndarray
+    recovered: np.ndarray
+
+
+def judged(
+    env: Environment,
+    policies: Mapping[str, Policy],
+    key: Key,
+    num_episodes: int,
+    score: Score,
+    rewards: Mapping[str, PyTree],
+) -> dict[str, Judged]:
+    """As `returns`, with returns under a recovered reward: `rewards` has each lane's parameters."""
     by_act: dict[Any, list[str]] = {}
     for name, policy in policies.items():
         by_act.setdefault(policy.act, []).append(name)
-    found = {}
+    found: dict[str, Judged] = {}
     for names in by_act.values():
         # Through the host: lanes of different phases may lie on different devices.
-        stacked = [jax.device_get(policies[name].params) for name in names]
+        stacked = [jax.device_get((policies[name].params, rewards[name])) for name in names]
         params = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stacked)
         template = policies[names[0]]
 
-        def one(params: Any, key: Key, template: Policy = template) -> jax.Array:
-            policy = Policy(params=params, act=template.act, memory=template.memory)
-            return episodes.returns(env, policy, key, num_episodes)[0]
+        def one(params: Any, key: Key, template: Policy = template) -> tuple[jax.Array, jax.Array]:
+            params, reward_params = params
+            policy = dataclasses.replace(template, params=params)
+            return episodes.judged(env, policy, key, num_episodes, score, reward_params)
 
-        played = np.asarray(jax.jit(jax.vmap(one, (0, None)))(params, key))
+        played = jax.device_get(jax.jit(jax.vmap(one, (0, None)))(params, key))
         counts = [jax.tree.leaves(tree)[0].shape[0] for tree in stacked]
-        parts = np.split(played, np.cumsum(counts)[:-1])
-        found |= dict(zip(names, parts, strict=True))
+        parts = [np.split(x, np.cumsum(counts)[:-1]) for x in played]
+        for name, true, recovered in zip(names, *parts, strict=True):
+            found[name] = Judged(true=true, recovered=recovered)
     return {name: found[name] for name in policies}
+
+
+def reward_of_each(policy: Policy, reward_params: PyTree) -> PyTree:
+    """Parameters `[L, ...]` of the reward that goes with each lane of a stacked policy.
+
+    `reward_params [S, ...]` has as many lanes, or each goes with several in a row.
+    """
+    lanes = jax.tree.leaves(policy.params)[0].shape[0]
+    rewards = jax.tree.leaves(reward_params)[0].shape[0]
+    return jax.tree.map(lambda x: np.repeat(x, lanes // rewards, axis=0), reward_params)
 
 
 def mean_return(env: Environment, policy: Policy, key: Key, num_episodes: int) -> float:
@@ -53,10 +90,12 @@ def mean_return(env: Environment, policy: Policy, key: Key, num_episodes: int) -
 
 
 def summarise(played: np.ndarray) -> dict[str, Any]:
-    """Mean return over lanes, of each lane, and its deviation over episodes: `[L, E]` in."""
+    """Means over lanes, each lane's mean, and its deviation over episodes: `[L, E]` in."""
+    means = played.mean(axis=1)
     return {
         "mean": float(played.mean()),
-        "per_seed": [float(x) for x in played.mean(axis=1)],
+        "interquartile_mean": statistics.interquartile_mean(means),
+        "per_seed": [float(x) for x in means],
         "std": [float(x) for x in played.std(axis=1)],
     }
 
@@ -70,11 +109,3 @@ def unstack(policy: Policy, lane: int) -> Policy:
 def stacked_policy(make: Any, states: Any, *, deterministic: bool = False) -> Policy:
     """The policies of lane-stacked states, as one stacked policy."""
     return jax.vmap(lambda state: make(state, deterministic=deterministic))(states)
-
-
-def correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
-    """Pearson's correlation; 0 where either is constant."""
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if x.std() < 1e-12 or y.std() < 1e-12:
-        return 0.0
-    return float(np.corrcoef(x, y)[0, 1])

@@ -20,15 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from evil import registry
-from evil.demonstrations import sample
+from evil.demonstrations import Demonstrations, sample, transitions
 from evil.errors import at_least
+from evil.evaluation import statistics
 from evil.experiments import artefacts, measure, retraining
 from evil.experiments.problem import Problem, random_return, read_problem
 from evil.imitation import bc, history, irl
 from evil.running import memory
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run
-from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel
+from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel, Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,11 +115,12 @@ def _carry_out(
         "bc": measure.stacked_policy(cloning.policy, cloned.states, deterministic=True),
         "irl": measure.stacked_policy(game.policy, played_out.states, deterministic=mode),
     }
+    model: RewardModel = registry.make(config.algorithm.reward, problem.env)
     reward_params = jax.vmap(game.reward)(played_out.states)
     if config.num_retrained:
         again = retraining.make(
             config.algorithm.learner,
-            registry.make(config.algorithm.reward, problem.env),
+            model,
             problem.env,
             reward_params,
             key_again,
@@ -129,10 +131,19 @@ def _carry_out(
         outcomes["retrain"] = run(again.phase, session)
         policies |= again.policies(outcomes["retrain"], deterministic=mode)
     session.progress.note(f"playing {config.evaluation_episodes} full episodes with each policy")
-    played = measure.returns(
-        problem.env, _sharing_act(policies, config), key_measure, config.evaluation_episodes
+    played = measure.judged(
+        problem.env,
+        _sharing_act(policies, config),
+        key_measure,
+        config.evaluation_episodes,
+        model.score,
+        {name: measure.reward_of_each(policy, reward_params) for name, policy in policies.items()},
     )
     summary = summarise(config, problem, outcomes, played, key_measure)
+    expert = _expert_under(model.score, problem.demos, reward_params)
+    summary["under_recovered_reward"] = {"expert": measure.summarise(expert)} | {
+        name: measure.summarise(one.recovered) for name, one in played.items()
+    }
     if session.directory is not None:
         summary |= write(session.directory, config, problem, outcomes, policies, reward_params)
         session.directory.write_summary(summary)
@@ -143,12 +154,12 @@ def summarise(
     config: Config,
     problem: Problem,
     outcomes: dict[str, Outcome],
-    played: dict[str, np.ndarray],
+    played: dict[str, measure.Judged],
     key: Key,
 ) -> dict[str, Any]:
     """What a run has to say for itself, by the contract of the run directory."""
     game = outcomes["irl"]
-    named = {f"{name}_return": measure.summarise(x) for name, x in played.items()}
+    named = {f"{name}_return": measure.summarise(one.true) for name, one in played.items()}
     return {
         "env": problem.env.spec.name,
         "backend": problem.env.spec.backend,
@@ -204,8 +215,8 @@ def write(
         return {}
     arrays = landmark(config, problem, outcomes["irl"].states, reward_params)
     np.savez_compressed(directory.path / "landmark.npz", **arrays)
-    correlation = measure.correlation(arrays["expert_x"], arrays["expert_reward"])
-    together = measure.correlation(
+    correlation = statistics.correlation(arrays["expert_x"], arrays["expert_reward"])
+    together = statistics.correlation(
         np.concatenate([arrays["expert_x"], arrays["agent_x"]]),
         np.concatenate([arrays["expert_reward"], arrays["agent_reward"]]),
     )
@@ -253,3 +264,16 @@ def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Polic
     for name in set(policies) - {"bc"}:
         found[name] = dataclasses.replace(policies["irl"], params=policies[name].params)
     return found
+
+
+def _expert_under(score: Score, demos: Demonstrations, reward_params: PyTree) -> np.ndarray:
+    """Returns `[S, E]` of the demonstrated episodes under each recovered reward."""
+    count, steps = demos.action.shape[:2]
+    rows = transitions(demos, jnp.arange(count * steps).reshape(count, steps).T)  # [T, E]
+    happened = jnp.arange(steps)[:, None] < demos.length
+
+    def judge(params: PyTree) -> jax.Array:
+        rewards, _ = score.apply(params, score.memory(count), rows)
+        return jnp.sum(rewards, axis=0, where=happened)
+
+    return np.asarray(jax.jit(jax.vmap(judge))(reward_params))

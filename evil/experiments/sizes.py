@@ -22,8 +22,9 @@ class Size:
         return dataclasses.replace(self.learner, anneal_iterations=falling)
 
 
-# With discount 0.99 and no entropy bonus, hopper stays in gaits worth 1500 to 1650.
-LOCOMOTION = ppo.Config(discount=0.995, entropy_coefficient=0.005)
+# Without an entropy bonus, hopper stays in gaits worth 1500 to 1700, as it does with discount 0.98
+# or 0.995.
+LOCOMOTION = ppo.Config(entropy_coefficient=0.01)
 # Its physics costs five times hopper's: smaller rollouts, more of them.
 CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=256, num_steps=16, num_minibatches=8)
 SMALL = ppo.Config(

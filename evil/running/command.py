@@ -144,13 +144,23 @@ def main(body: Callable[[], None]) -> None:
 
 
 def show_returns(summary: Mapping[str, Any]) -> None:
-    """A table of all true returns that a summary reports, beside the expert's."""
-    expert = summary["expert_return"]
+    """A table of all true returns that a summary reports, beside the expert's.
+
+    Where a reward was recovered, returns under it stand beside them: a policy that does well by
+    that reward and badly in truth has found a wrong reward, one that does badly by both a right
+    one from which it could not learn.
+    """
+    expert, recovered = summary["expert_return"], summary.get("under_recovered_reward", {})
     table = rich.table.Table(box=rich.box.SIMPLE, title_justify="left")
-    for heading in ("true return", "mean", "of expert", "each seed"):
+    headings = ["true return", "mean", "of expert", *["recovered"] * bool(recovered), "each seed"]
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "true return" else "right")
+
+    def beside(name: str) -> list[str]:
+        return [f"{recovered[name]['mean']:,.1f}" if name in recovered else ""] * bool(recovered)
+
     if expert is not None:
-        table.add_row("expert", f"{expert:,.1f}", "", "")
+        table.add_row("expert", f"{expert:,.1f}", "", *beside("expert"), "")
     for name, value in summary.items():
         if not name.endswith("_return") or name == "expert_return" or value is None:
             continue
@@ -158,5 +168,7 @@ def show_returns(summary: Mapping[str, Any]) -> None:
         seeds = value["per_seed"] if isinstance(value, dict) else []
         share = f"{100 * mean / expert:.0f} %" if expert is not None and expert > 0 else ""
         cells = "  ".join(f"{x:,.1f}" for x in seeds)
-        table.add_row(RETURN_NAMES.get(name, name), f"{mean:,.1f}", share, cells)
+        policy = {"final_return": "irl"}.get(name, name.removesuffix("_return"))
+        label = RETURN_NAMES.get(name, name)
+        table.add_row(label, f"{mean:,.1f}", share, *beside(policy), cells)
     rich.console.Console().print(table)

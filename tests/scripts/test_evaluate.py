@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evil import environments
+from evil import environments, normalise
 from evil.demonstrations import catalogue
 from evil.errors import UserError
 from evil.experiments import artefacts
 from evil.experiments import evaluate as evaluation
-from evil.learners import normalise, policies
+from evil.learners import policies
 from evil.networks import actor_critic
+from evil.rewards import ensemble, moment_matching
 from scripts import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,9 +135,42 @@ def test_policies_of_different_worlds_are_not_mixed(tmp_path):
         evaluate.main([str(tmp_path)])
 
 
+@pytest.fixture(scope="module")
+def reward(tmp_path_factory):
+    """A reward that nobody trained, as a file."""
+    env = environments.make("gridworld")
+    config = ensemble.Config(member=moment_matching.Config(hidden=(4,)), size=2)
+    model = ensemble.make(config, env)
+    demos, _ = catalogue.demonstrations(env.spec)
+    params = model.params(jax.jit(model.init)(jax.random.key(0), demos))
+    path = tmp_path_factory.mktemp("reward") / "mine"
+    return artefacts.save_reward(path, params, config, env.spec)
+
+
+def test_a_reward_retrains_fresh_policies(reward, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    options = ["--retrain", "2", "--iterations", "1", "--episodes", "4", "--out", str(out)]
+    evaluate.main([str(reward), *options])
+    policies = json.loads(out.read_text())["policies"]
+    assert list(policies) == ["retrain-0", "retrain-1", "rl-0", "survival-0"]
+    assert all(len(one["returns"]) == 4 for one in policies.values())
+    said = " ".join(capsys.readouterr().out.split())  # whatever the terminal's width
+    assert "retrained from scratch" in said and "retrain (IQM)" in said
+
+
+def test_only_rewards_can_be_retrained(run):
+    with pytest.raises(UserError, match=r"has no recovered rewards: expected a finished run"):
+        evaluate.main([str(run), "--retrain", "1"])
+    with pytest.raises(UserError, match=r"expected a reward of this library, found 'policy'"):
+        evaluate.main([str(EXPERT), "--retrain", "1"])
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
+        (["--retrain", "0"], r"--retrain must be 1 or more, found 0"),
+        (["--retrain", "2", "--lane", "1", "--policy", "irl"], r"leave out --policy and --lane"),
+        (["--iterations", "5"], r"--iterations is for --retrain"),
         (["--render", "film.png"], r"expected a file name in \.gif or \.html"),
         (["--render", "nowhere/film.gif"], r"there is no folder .*nowhere"),
         (["--out", "."], r"expected a file, found a folder"),

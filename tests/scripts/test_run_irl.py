@@ -71,6 +71,10 @@ def test_a_run_leaves_everything_the_contract_names(finished: Path) -> None:
         assert name in summary, name
     assert len(summary["final_return"]["per_seed"]) == 2
     assert summary["algorithm"] == "irl_plus"
+    # Every policy under the recovered reward, beside the expert's demonstrations.
+    recovered = summary["under_recovered_reward"]
+    assert list(recovered) == ["expert", "bc", "irl", "retrain", "rl", "survival"]
+    assert all(len(one["per_seed"]) == 2 for one in recovered.values())
     phases = {
         json.loads(line)["phase"] for line in (finished / "metrics.jsonl").read_text().splitlines()
     }

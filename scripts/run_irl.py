@@ -24,6 +24,7 @@ def default(asked: argparse.Namespace) -> recover.Config:
         asked.env,
         asked.preset,
         irl_plus=asked.irl_plus,
+        recipe=asked.recipe,
         backend=asked.backend,
         iterations=asked.iterations,
     )
@@ -33,6 +34,7 @@ CHOOSING = [
     ("--env", {"default": "hopper"}),
     ("--backend", {}),
     ("--preset", {"default": "auto"}),
+    ("--recipe", {"default": "default"}),
     ("--iterations", {"type": int}),
     ("--irl_plus", {"action": argparse.BooleanOptionalAction, "default": False}),
 ]

@@ -15,11 +15,11 @@ import jax
 
 from evil import environments
 from evil.errors import at_least, unknown
-from evil.experiments import clone, recover
+from evil.experiments import clone, recipes, recover
 from evil.experiments import expert as experts
 from evil.experiments.sizes import EXPERT_ITERATIONS, PAPER, PAPER_SMALL, QUICK, SMALL, SMOKE, Size
 from evil.imitation import bc, irl
-from evil.rewards import ensemble, moment_matching
+from evil.rewards import ensemble
 
 Preset = Literal["smoke", "quick", "paper"]
 PRESETS = ("auto", "smoke", "quick", "paper")
@@ -45,25 +45,18 @@ def size(env: str, preset: Preset) -> Size:
 
 @dataclasses.dataclass(frozen=True)
 class Judging:
-    """How the reward is fitted after each policy update."""
+    """How much work goes into the reward after each policy update."""
 
     updates: int
     batch_size: int  # per discriminator
     hidden: tuple[int, ...]
-    decay: int | None  # iterations over which the step size falls; None: the whole run
-    learning_rate: float  # of each discriminator, at the start
-    penalty: float  # weight of the gradient penalty
-    slope: float  # towards which it pulls
     rows: int  # of each rollout that enter the history
 
 
 JUDGING: dict[Preset, Judging] = {
-    "smoke": Judging(2, 64, (32, 32), None, 1e-3, 20.0, 0.1, 64),
-    # As published (below), discriminators on hopper are near 0 for every early policy, and the
-    # agent stands still on a flat reward for a third of the run. A slope of 0.4 would take f from
-    # 0 to 1 within 2.5 standard deviations.
-    "quick": Judging(10, 1024, (64, 64), None, 1e-3, 20.0, 0.1, 512),
-    "paper": Judging(20, 4096, (128, 128), 400, 4e-3, 10.0, 0.4, 500),
+    "smoke": Judging(updates=2, batch_size=64, hidden=(32, 32), rows=64),
+    "quick": Judging(updates=10, batch_size=1024, hidden=(64, 64), rows=512),
+    "paper": Judging(updates=20, batch_size=4096, hidden=(128, 128), rows=500),
 }
 
 
@@ -72,10 +65,13 @@ def recovery(
     preset: str,
     *,
     irl_plus: bool,
+    recipe: str = "default",
     backend: str | None = None,
     iterations: int | None = None,
 ) -> recover.Config:
     """The whole main study for an environment; every schedule is as long as the run."""
+    if recipe not in recipes.RECIPES:
+        raise unknown("recipe", recipe, recipes.RECIPES)
     name, resolved = environments.canonical(env), resolve(preset)
     chosen, judging = size(name, resolved), JUDGING[resolved]
     iterations = chosen.iterations if iterations is None else iterations
@@ -85,18 +81,18 @@ def recovery(
     smoke = resolved == "smoke"
     # Small rollouts need no large batches, where time matters.
     batch = min(judging.batch_size, rollout // 16) if resolved == "quick" else judging.batch_size
-    member = moment_matching.Config(
+    cooked = recipes.RECIPES[recipe]
+    decay = cooked.decay if resolved == "paper" and cooked.decay else iterations
+    member = dataclasses.replace(
+        cooked.member,
         hidden=judging.hidden,
         batch_size=batch,
-        gradient_penalty=judging.penalty,
-        gradient_target=judging.slope,
-        learning_rate=judging.learning_rate,
-        final_learning_rate=1e-4 * judging.learning_rate,
-        schedule_updates=(judging.decay or iterations) * judging.updates,
+        schedule_updates=decay * judging.updates,
     )
     return recover.Config(
         env=name,
         irl_plus=irl_plus,
+        recipe=recipe,
         preset=resolved,
         backend=backend,
         iterations=iterations,
@@ -111,6 +107,8 @@ def recovery(
             rows_per_iteration=rows,
             capacity=rows * iterations,
             reset_iterations=iterations,
+            population=cooked.population if irl_plus else 1,
+            rejuvenation=cooked.rejuvenation if irl_plus else 0,
         ),
         bc=bc.Config(network=chosen.learner.network, updates_per_iteration=10 if smoke else 100),
     )

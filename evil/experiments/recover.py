@@ -41,6 +41,8 @@ class Config:
     gridworld, or any Gymnax id."""
     irl_plus: bool = False
     """IRL++ (all past policies, an ensemble) rather than plain IRL (the current policy)."""
+    recipe: str = "default"
+    """How the reward is recovered: default, or published, as in the reference."""
     preset: str = "auto"
     """Sizes of everything: smoke, quick, paper, or auto: paper on an accelerator, else quick."""
     backend: str | None = None
@@ -63,9 +65,11 @@ class Config:
     """Validations of behavioural cloning at most."""
     num_retrained: int = 1
     """Fresh policies trained on each recovered reward; 0 leaves out all retraining."""
+    baselines: bool = True
+    """Whether to train on the real reward and on mere survival, beside the recovered reward."""
     evaluation_episodes: int = 100
     """Full episodes behind each reported return."""
-    deterministic: bool = False
+    deterministic: bool = True
     """Whether learned policies are evaluated by their mode rather than by samples."""
     algorithm: irl.Config = irl.Config()
     """The game."""
@@ -127,6 +131,7 @@ def _carry_out(
             per_reward=config.num_retrained,
             iterations=config.iterations,
             chunk=config.chunk,
+            baselines=config.baselines,
         )
         outcomes["retrain"] = run(again.phase, session)
         policies |= again.policies(outcomes["retrain"], deterministic=mode)
@@ -270,7 +275,7 @@ def _expert_under(score: Score, demos: Demonstrations, reward_params: PyTree) ->
     """Returns `[S, E]` of the demonstrated episodes under each recovered reward."""
     count, steps = demos.action.shape[:2]
     rows = transitions(demos, jnp.arange(count * steps).reshape(count, steps).T)  # [T, E]
-    happened = jnp.arange(steps)[:, None] < demos.length
+    happened = jnp.arange(steps)[:, None] < demos.length[None]
 
     def judge(params: PyTree) -> jax.Array:
         rewards, _ = score.apply(params, score.memory(count), rows)

@@ -51,23 +51,21 @@ def make(
     per_reward: int,
     iterations: int,
     chunk: int,
+    baselines: bool = True,
 ) -> Retraining:
     """Retraining with the learner of a config on S rewards, stacked in `reward_params`.
 
-    There are `per_reward` policies on each recovered reward, and S on each of the other two.
+    There are `per_reward` policies on each recovered reward, and S on each of the other two,
+    unless `baselines` is False.
     """
     score = combine.weighted(reward.score, fixed.real(), fixed.survival())
     algorithm: Algorithm = alone.make(registry.make(learner, env, score))
     num_rewards = jax.tree.leaves(reward_params)[0].shape[0]
-    groups = (
-        ("retrain", per_reward * num_rewards),
-        ("rl", num_rewards),
-        ("survival", num_rewards),
-    )
-    which = jnp.repeat(jnp.arange(3), jnp.array([size for _, size in groups]))
-    seeds = jnp.concatenate(
-        [jnp.repeat(jnp.arange(num_rewards), per_reward), *[jnp.arange(num_rewards)] * 2]
-    )
+    others = (("rl", num_rewards), ("survival", num_rewards)) if baselines else ()
+    groups = (("retrain", per_reward * num_rewards), *others)
+    which = jnp.repeat(jnp.arange(len(groups)), jnp.array([size for _, size in groups]))
+    each = jnp.arange(num_rewards)
+    seeds = jnp.concatenate([jnp.repeat(each, per_reward), *[each] * len(others)])
     recovered = jax.tree.map(lambda x: x[seeds], reward_params)
     phase = Phase(
         name="retrain",

@@ -1,0 +1,97 @@
+"""Recipes for recovering a reward: the library's, the published one, and variations of both.
+
+Each row of the study of recipes changes one thing of the recipe it names, so that the table says
+what that thing is worth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from evil.rewards import moment_matching
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What IRL++ does, whatever the sizes are."""
+
+    member: moment_matching.Config  # but for its sizes
+    population: int = 1
+    rejuvenation: int = 0
+    decay: int | None = None  # iterations over which the reward's step size falls; None: all
+
+
+RECIPES = {
+    "default": Recipe(
+        member=moment_matching.Config(
+            output="linear",
+            normalise="pooled",
+            baseline="least",
+            gradient_target=1.0,
+            one_sided=True,
+            learning_rate=1e-3,
+            final_learning_rate=1e-7,
+        ),
+        population=2,
+        rejuvenation=100,
+    ),
+    "published": Recipe(member=moment_matching.Config(), decay=400),
+}
+
+MEMBER = "algorithm.reward.member."
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A recipe by name, and why it is worth a look."""
+
+    name: str
+    why: str
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # dotted field to value
+    recipe: str = "default"  # what is changed
+
+
+ROWS = (
+    Row("default", "the library's recipe"),
+    Row("published", "bounded reward in units of the expert's spread", recipe="published"),
+    # The history.
+    Row("current", "the reward answers the current policy alone", {"algorithm.history": "current"}),
+    Row(
+        "published-current",
+        "plain IRL as published, with a buffer that keeps every environment",
+        {"algorithm.history": "current", "algorithm.reward.size": 1},
+        recipe="published",
+    ),
+    # Who fills it.
+    Row("alone", "one policy, never begun again", {"algorithm.population": 1}),
+    Row(
+        "resets",
+        "the policy itself begun again by chance, as published",
+        {"algorithm.population": 1, "algorithm.reset_probability": 0.03},
+    ),
+    # The form of the reward.
+    Row("sigmoid", "bounded between 0 and 1", {MEMBER + "output": "sigmoid"}),
+    Row("two-sided", "slopes below the target are penalised too", {MEMBER + "one_sided": False}),
+    Row("expert-units", "inputs in units of the expert's spread", {MEMBER + "normalise": "expert"}),
+    Row("centred", "the agent's mean is worth nothing", {MEMBER + "baseline": "agent"}),
+    Row("no-baseline", "the level is left to chance", {MEMBER + "baseline": "none"}),
+    Row("penalty-1", "a tenth of the penalty's weight", {MEMBER + "gradient_penalty": 1.0}),
+    Row("noise", "noise on the inputs", {MEMBER + "input_noise": 0.3}),
+    Row("decay", "weight decay", {MEMBER + "weight_decay": 1e-2}),
+    # What it sees.
+    Row("next-state", "rewards of the successor", {MEMBER + "inputs": "next_s"}),
+    Row("state-pairs", "rewards of state and successor", {MEMBER + "inputs": "ss"}),
+    Row("state-action", "rewards of state and action", {MEMBER + "inputs": "sa"}),
+    # Its size.
+    Row("linear-model", "a reward linear in the observation", {MEMBER + "hidden": ()}),
+    Row("wide", "wider discriminators", {MEMBER + "hidden": (256, 256)}),
+    Row("single", "one discriminator", {"algorithm.reward.size": 1}),
+    Row("minimum", "the ensemble's minimum", {"algorithm.reward.reduction": "minimum"}),
+    Row(
+        "pessimistic",
+        "the ensemble's mean less its deviation",
+        {"algorithm.reward.reduction": "mean_minus_deviation"},
+    ),
+)

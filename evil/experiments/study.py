@@ -1,0 +1,178 @@
+"""What makes a recovered reward retrain a policy: recipes side by side, one run directory each.
+
+A row is a recipe: the main study's config with a few fields changed. Its run lies at
+`<out>/<env>/<row>/`, so a study that was stopped goes on where it was, and a row added later costs
+only itself. Rows that differ in traced hyper-parameters alone share their compiled programs
+through the cache on disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from evil import environments
+from evil.config import from_dict, override, to_dict
+from evil.demonstrations import catalogue
+from evil.errors import at_least, unknown
+from evil.evaluation import distances
+from evil.evaluation.statistics import interquartile_mean
+from evil.experiments import artefacts, presets, recover
+from evil.experiments.recipes import ROWS, Row
+from evil.running import command, files
+from evil.running.directory import RunDirectory
+from evil.seams import PyTree, Score, Transition
+
+TABLE = "table.json"
+BASELINE = "default"  # the row whose runs also train on the real reward and on survival
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A study of recipes."""
+
+    envs: tuple[str, ...] = ("hopper",)
+    """Environments."""
+    rows: tuple[str, ...] = ()
+    """Recipes by name; default: all."""
+    preset: str = "auto"
+    """Sizes of everything, as for run_irl.py."""
+    seed: int = 1
+    """Seed of everything random."""
+    num_seeds: int = 3
+    """Rewards recovered by each recipe."""
+    num_retrained: int = 5
+    """Fresh policies trained on each reward."""
+    iterations: int | None = None
+    """Iterations of each game and of each retraining; default: those of the preset."""
+    out: str = "runs/retraining"
+    """Folder of the study; runs that it holds already are not repeated."""
+
+
+def chosen(names: tuple[str, ...]) -> list[Row]:
+    """Rows by name, the baseline first; all for no names."""
+    known = {row.name: row for row in ROWS}
+    for name in names:
+        if name not in known:
+            raise unknown("recipe", name, known)
+    wanted = [known[name] for name in names or known]
+    return sorted(wanted, key=lambda row: row.name != BASELINE)
+
+
+def config_of(config: Config, env: str, row: Row) -> recover.Config:
+    """The main study's config for a recipe on an environment."""
+    at_least(1, num_seeds=config.num_seeds, num_retrained=config.num_retrained)
+    usual = presets.recovery(
+        env, config.preset, irl_plus=True, recipe=row.recipe, iterations=config.iterations
+    )
+    return override(
+        usual,
+        dict(row.changes)
+        | {
+            "seed": config.seed,
+            "num_seeds": config.num_seeds,
+            "num_retrained": config.num_retrained,
+            "baselines": row.name == BASELINE,
+        },
+    )
+
+
+def carry_out(config: Config) -> Path:
+    """Run what is missing and write the table; returns its path."""
+    rows, out = chosen(config.rows), Path(config.out).expanduser().absolute()
+    envs = [environments.canonical(env) for env in config.envs]
+    # Everything is checked before anything runs.
+    planned = [
+        (env, row, out / env / row.name, config_of(config, env, row))
+        for env in envs
+        for row in rows
+    ]
+    for _, _, path, wanted in planned:
+        if path.exists():
+            RunDirectory.open(path).check_same_config(to_dict(wanted))
+    for env, row, path, wanted in planned:
+        if not (path / "summary.json").is_file():
+            run_row(f"{env}: {row.name}, {row.why}", path, wanted)
+    table = [line(env, row, out / env / row.name) for env, row, *_ in planned]
+    for env in envs:
+        add_distances([entry for entry in table if entry["env"] == env], out / env)
+    files.write_json(out / TABLE, {"rows": table})
+    return out / TABLE
+
+
+def run_row(title: str, path: Path, wanted: recover.Config) -> None:
+    """The main study in its own directory, begun or continued."""
+    place = {"resume": str(path)} if path.exists() else {"out": str(path)}
+    study = recover.study(wanted)
+    with command.session(wanted, command.Output(**place), name=path.name) as session:
+        session.progress.note(f"\n{title}")
+        study(session)
+
+
+def line(env: str, row: Row, path: Path) -> dict[str, Any]:
+    """What one run says, for the table."""
+    summary = RunDirectory.open(path).read_summary()
+    under = summary["under_recovered_reward"]
+    returns = {
+        name: summary.get(f"{name}_return", {}).get("per_seed")
+        for name in ("final", "retrain", "rl", "survival")
+    }
+    return {
+        "env": env,
+        "row": row.name,
+        "why": row.why,
+        "expert": summary["expert_return"],
+        "irl": returns["final"],
+        "retrain": returns["retrain"],
+        "retrain_iqm": interquartile_mean(returns["retrain"] or []),
+        "rl": returns["rl"],
+        "survival": returns["survival"],
+        "recovered": {name: under[name]["mean"] for name in ("expert", "irl", "retrain")},
+        "correlation": summary.get("landmark_correlation", {}).get("together"),
+        "env_steps": summary["env_steps"],
+        "wall_s": summary["wall_s"],
+        "compile_s": summary["compile_s"],
+    }
+
+
+def add_distances(table: Iterable[dict[str, Any]], folder: Path) -> None:
+    """The mean EPIC distance of each row's rewards to the real one, over their seeds.
+
+    Coverage: states of the shipped expert and of random actions. Kept beside each run.
+    """
+    missing = [entry for entry in table if not (folder / entry["row"] / "epic.json").is_file()]
+    if missing:
+        env = environments.make(missing[0]["env"])
+        place = catalogue.directory(env.spec.name, env.spec.backend) / "policy.safetensors"
+        _, expert = artefacts.load_policy(place)
+        probe = jax.jit(lambda key: distances.explore(env, [expert], key))(jax.random.key(0))
+        for entry in missing:
+            run = folder / entry["row"]
+            config: Any = from_dict(RunDirectory.open(run).read_config())
+            found = [
+                epic(file, probe, config.algorithm.learner.discount)
+                for file in sorted((run / "reward").glob("*.safetensors"))
+            ]
+            files.write_json(run / "epic.json", {"epic": found})
+    for entry in table:
+        found = json.loads((folder / entry["row"] / "epic.json").read_text())["epic"]
+        entry["epic"] = sum(found) / len(found)
+
+
+def epic(file: Path, probe: distances.Probe, discount: float) -> float:
+    """Distance of the reward in a file to the environment's own."""
+    _, model, params = artefacts.load_reward(file)
+    score: Score = model.score
+
+    def measure(params: PyTree, probe: distances.Probe) -> jax.Array:
+        def recovered(steps: Transition) -> jax.Array:
+            return score.apply(params, score.memory(1), steps)[0]
+
+        return distances.epic(lambda steps: steps.reward, recovered, probe, discount=discount)
+
+    return float(jax.jit(measure)(params, probe))

@@ -3,6 +3,7 @@
 python scripts/benchmark.py throughput            bare environment, PPO, IRL++ (hopper, quick)
 python scripts/benchmark.py paper                 one iteration of the published setting
 python scripts/benchmark.py reliability --env walker2d     PPO at the quick budget, 5 seeds
+python scripts/benchmark.py recovery --num_seeds 3         run_irl.py --irl_plus, nothing cached
 python scripts/benchmark.py startup               import and --help
 """
 
@@ -13,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,10 +42,34 @@ def startup(repeats: int = 5) -> dict[str, float]:
     }
 
 
+def recovery(env: str, num_seeds: int, num_demos: int | None) -> dict[str, Any]:
+    """The main study at the quick preset on seeds 1, 2, ..., each as a user would run it."""
+    fields = ("final_return", "retrain_return", "rl_return", "survival_return", "bc_return")
+    script, found = Path(__file__).with_name("run_irl.py"), []
+    options = ["--env", env, "--irl_plus", "--preset", "quick"]
+    if num_demos is not None:
+        options += ["--num_demos", str(num_demos)]
+    summary: dict[str, Any] = {}
+    for seed in range(1, num_seeds + 1):
+        with tempfile.TemporaryDirectory() as scratch:
+            out = Path(scratch) / "run"
+            command_line = [sys.executable, script, *options, "--seed", str(seed), "--out", out]
+            cold = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(scratch) / "cache")}
+            started = time.perf_counter()
+            subprocess.run(command_line, check=True, env=cold, stdout=sys.stderr)
+            seconds = time.perf_counter() - started
+            summary = json.loads((out / "summary.json").read_text())
+        found.append({"seed": seed, "seconds": seconds} | {k: summary[k]["mean"] for k in fields})
+    return {"env": summary["env"], "expert_return": summary["expert_return"], "seeds": found}
+
+
 def measure(
-    what: Annotated[Literal["throughput", "paper", "reliability", "startup"], tyro.conf.Positional],
+    what: Annotated[
+        Literal["throughput", "paper", "reliability", "recovery", "startup"], tyro.conf.Positional
+    ],
     env: str = "hopper",
     num_seeds: int = 5,
+    num_demos: int | None = None,
 ) -> None:
     """Measure and print."""
     from evil.experiments import benchmark
@@ -55,6 +81,8 @@ def measure(
         found = benchmark.paper(env)
     elif what == "reliability":
         found = benchmark.reliability(env, num_seeds)
+    elif what == "recovery":
+        found = recovery(env, num_seeds, num_demos)
     else:
         found = startup()
     machine = {"machine": platform.machine(), "cores": os.cpu_count()}

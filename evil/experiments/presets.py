@@ -108,7 +108,7 @@ def recovery(
             capacity=rows * iterations,
             reset_iterations=iterations,
             population=cooked.population if irl_plus else 1,
-            rejuvenation=cooked.rejuvenation if irl_plus else 0,
+            rejuvenation=-(-iterations // cooked.lives),
         ),
         bc=bc.Config(network=chosen.learner.network, updates_per_iteration=10 if smoke else 100),
     )

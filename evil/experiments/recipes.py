@@ -19,7 +19,7 @@ class Recipe:
 
     member: moment_matching.Config  # but for its sizes
     population: int = 1
-    rejuvenation: int = 0
+    lives: int = 1  # of each policy of the population but the first, one after the other
     decay: int | None = None  # iterations over which the reward's step size falls; None: all
 
 
@@ -35,7 +35,7 @@ RECIPES = {
             final_learning_rate=1e-7,
         ),
         population=2,
-        rejuvenation=100,
+        lives=3,
     ),
     "published": Recipe(member=moment_matching.Config(), decay=400),
 }

@@ -108,14 +108,14 @@ def is_fresh(config: Config, iteration: Array, key: Key) -> Array:
     if not config.rejuvenation:
         return by_chance
     member = jnp.arange(config.population)
-    offset = member * config.rejuvenation // config.population
+    offset = (member - 1) * config.rejuvenation // max(config.population - 1, 1)
     in_turn = (member > 0) & ((iteration + offset) % config.rejuvenation == 0)
     return by_chance | (in_turn & (iteration > 0))
 
 
 def maybe_reset(config: Config, learner: Learner, state: PyTree, iteration: Array, key: Key):
     """The population's states `[P, ...]`, with fresh policies where it is time for them."""
-    if config.reset_probability == 0.0 and config.rejuvenation == 0:
+    if config.reset_probability == 0.0 and (config.rejuvenation == 0 or config.population == 1):
         return state
     key_coin, key_policy = jax.random.split(key)
     fresh = is_fresh(config, iteration, key_coin)

@@ -24,7 +24,7 @@ class Size:
 
 # Without an entropy bonus, hopper stays in gaits worth 1500 to 1700, as it does with discount 0.98
 # or 0.995.
-LOCOMOTION = ppo.Config(num_epochs=4, entropy_coefficient=0.01)
+LOCOMOTION = ppo.Config(num_epochs=4, num_minibatches=32, entropy_coefficient=0.01)
 # Its physics costs five times hopper's: smaller rollouts, more of them.
 CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=256, num_steps=16, num_minibatches=8)
 SMALL = ppo.Config(

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from evil.errors import UserError, at_least
 from evil.running import command
 
 
@@ -44,6 +45,10 @@ def startup(repeats: int = 5) -> dict[str, float]:
 
 def recovery(env: str, num_seeds: int, num_demos: int | None) -> dict[str, Any]:
     """The main study at the quick preset on seeds 1, 2, ..., each as a user would run it."""
+    from evil.experiments import presets
+
+    at_least(1, num_seeds=num_seeds)
+    presets.recovery(env, "quick", irl_plus=True)  # a wrong name is refused here
     fields = ("final_return", "retrain_return", "rl_return", "survival_return", "bc_return")
     script, found = Path(__file__).with_name("run_irl.py"), []
     options = ["--env", env, "--irl_plus", "--preset", "quick"]
@@ -56,8 +61,10 @@ def recovery(env: str, num_seeds: int, num_demos: int | None) -> dict[str, Any]:
             command_line = [sys.executable, script, *options, "--seed", str(seed), "--out", out]
             cold = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(scratch) / "cache")}
             started = time.perf_counter()
-            subprocess.run(command_line, check=True, env=cold, stdout=sys.stderr)
+            code = subprocess.run(command_line, env=cold, stdout=sys.stderr, check=False).returncode
             seconds = time.perf_counter() - started
+            if code:
+                raise UserError(f"run_irl.py --seed {seed} ended with exit code {code}, as above.")
             summary = json.loads((out / "summary.json").read_text())
         found.append({"seed": seed, "seconds": seconds} | {k: summary[k]["mean"] for k in fields})
     return {"env": summary["env"], "expert_return": summary["expert_return"], "seeds": found}

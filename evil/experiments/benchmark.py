@@ -103,7 +103,9 @@ def throughput(env_name: str, turns: int = 7) -> dict[str, Any]:
         ),
     }
     seconds = race(contestants, turns)
-    speed = {name: learner.steps_per_iteration / x for name, x in seconds.items()}
+    steps = dict.fromkeys(contestants, learner.steps_per_iteration)
+    steps["irl_plus"] = game.steps_per_iteration  # of its whole population
+    speed = {name: steps[name] / x for name, x in seconds.items()}
     return {
         "env": config.env,
         "num_envs": learner_config.num_envs,
@@ -116,7 +118,7 @@ def throughput(env_name: str, turns: int = 7) -> dict[str, Any]:
 
 def paper(env_name: str = "hopper", turns: int = 3) -> dict[str, Any]:
     """Seconds of one iteration of the published setting, and where they go."""
-    config = presets.recovery(env_name, "paper", irl_plus=True)
+    config = presets.recovery(env_name, "paper", irl_plus=True, recipe="published")
     env = environments.make(config.env)
     demos, _ = catalogue.demonstrations(env.spec)
     # A history of a few iterations instead of all: the same work, less memory.

@@ -40,7 +40,7 @@ class Config:
     """Environment: hopper, walker2d, halfcheetah, ant, humanoid, cartpole, pendulum, reacher,
     gridworld, or any Gymnax id."""
     irl_plus: bool = False
-    """IRL++ (all past policies, an ensemble) rather than plain IRL (the current policy)."""
+    """IRL++ (all past policies, beginners too, and an ensemble) or plain IRL (the current one)."""
     recipe: str = "default"
     """How the reward is recovered: default, or published, as in the reference."""
     preset: str = "auto"

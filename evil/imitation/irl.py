@@ -5,7 +5,11 @@
 Each `step` improves the policy on the present reward once and then the reward several times
 against the demonstrations. With `history="current"` the reward answers the current policy (IRL);
 with `history="all"` it answers the mixture of all policies so far, which with an ensemble, input
-statistics frozen to the expert's and optional policy resets is IRL++.
+statistics frozen to the expert's and optional policy resets is IRL++ as published.
+
+A frozen reward has to teach policies from scratch, so it may be fitted to beginners as well: of a
+population that learns side by side on the same reward, all but the first policy start afresh at
+intervals, and the history holds what every one of them tried.
 
 Reference: sapora2024evil, swamy2021moments
 """
@@ -19,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil import registry
+from evil import parallel, registry
 from evil.demonstrations.demonstrations import Demonstrations, sample
 from evil.errors import UserError, at_least, unknown
 from evil.imitation import history
@@ -158,7 +162,7 @@ def make(config: Config, env: Environment) -> Algorithm:
             "iteration writes to it"
         )
 
-    improve = jax.vmap(learner.step, in_axes=(0, None))
+    improve = parallel.shared_vmap(learner.step, (0, None))
 
     def init(key: Key, demos: Demonstrations) -> State:
         key_learner, key_reward, key = jax.random.split(key, 3)
@@ -206,4 +210,5 @@ def make(config: Config, env: Environment) -> Algorithm:
         policy=policy,
         reward=lambda state: reward.params(state.reward),
         steps_per_iteration=collected,
+        members=config.population,
     )

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from evil import pytrees
+from evil import parallel, pytrees
+from evil.running import settings
 from evil.running.phase import Phase
 from evil.seams import PyTree
 
@@ -103,17 +104,30 @@ class Spread:
 
 
 def _spread(phase: Phase) -> Spread:
-    """As many devices as divide the lanes into equal parts."""
+    """As many devices as divide the lanes into equal parts, and each lane's work among the idle."""
     devices = jax.local_devices()
-    count = max(n for n in range(1, len(devices) + 1) if phase.lanes % n == 0)
+    lanes = _largest_divisor(phase.lanes, len(devices))
+    # There may be more CPU devices than cores, but those of a group wait for each other.
+    cores = settings.usable_cores() if devices[0].platform == "cpu" else len(devices)
+    members = _largest_divisor(phase.algorithm.members, min(cores, len(devices)) // lanes)
     data = jax.tree.map(
         lambda axis: P() if axis is None else LANES, phase.data_axes, is_leaf=lambda x: x is None
     )
-    if count == 1:
+    if lanes * members == 1:
         return Spread(mesh=None, data=data)
-    kind = (jax.sharding.AxisType.Auto,)
-    mesh = jax.make_mesh((count,), ("lanes",), axis_types=kind, devices=devices[:count])
+    kind = (jax.sharding.AxisType.Auto,) * 2
+    mesh = jax.make_mesh(
+        (lanes, members),
+        ("lanes", parallel.AXIS),
+        axis_types=kind,
+        devices=devices[: lanes * members],
+    )
     return Spread(mesh=mesh, data=data)
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of `number` that is at most `limit`, and at least 1."""
+    return max((n for n in range(1, limit + 1) if number % n == 0), default=1)
 
 
 def leaf_names(states: PyTree) -> list[str]:

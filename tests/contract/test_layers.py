@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 # The import direction. A part may import itself and what stands here, nothing else of evil.
-BASE = {"errors", "pytrees", "config", "seams", "registry", "schedules", "normalise"}
+BASE = {"errors", "pytrees", "config", "seams", "registry", "schedules", "normalise", "parallel"}
 WORLD = {"environments", "demonstrations"}
 MODELS = {"distributions", "networks"}
 LEARNING = {"learners", "rewards"}
@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": set(),
     "schedules": {"errors"},
     "normalise": {"pytrees"},
+    "parallel": set(),
     "seams": {"errors", "pytrees", "config"},
     "environments": BASE,
     "demonstrations": BASE,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evil import parallel
 from evil.running import lanes
-from evil.running.runner import Session, run
+from evil.running.runner import Phase, Session, run
+from evil.seams import Algorithm
 
 NEVER = {"broken_metric": (10**6,) * 4, "broken_state": (10**6,) * 4}
 
@@ -44,3 +47,54 @@ def test_lanes_do_not_depend_on_the_number_of_devices(tiny, request):
 def test_lanes_that_do_not_divide_stay_on_one_device(tiny):
     states = run(tiny.phase(iterations=2), Session()).states
     assert len(jax.tree.leaves(states)[0].devices()) == 1
+
+
+# A lane whose work is shared.
+
+
+def grow(member, rate):
+    key, key_noise = jax.random.split(member["key"])
+    x = member["x"] * rate + jax.random.normal(key_noise, member["x"].shape)
+    return {"key": key, "x": x, "is_large": jnp.linalg.norm(x) > 3.0}
+
+
+def team(size):
+    """An algorithm whose state is a team of members, and whose every step also mixes them."""
+    everybody = parallel.shared_vmap(grow, (0, None))
+
+    def init(key, data):
+        keys = jax.random.split(key, size)
+        return {"key": keys, "x": jnp.ones((size, 3)), "is_large": jnp.zeros(size, bool)}
+
+    def step(state, data):
+        state = everybody(state, data)
+        state |= {"x": 0.5 * state["x"] + 0.5 * state["x"].mean(axis=0, keepdims=True)}
+        return state, {"team/spread": state["x"].std()}
+
+    return Algorithm(init, step, lambda state: state, lambda state: (), 0, members=size)
+
+
+@pytest.mark.parametrize(("lanes", "size"), [(1, 2), (1, 4), (2, 2), (1, 3)])
+def test_members_do_not_depend_on_the_number_of_devices(lanes, size, request):
+    phase = Phase(
+        name="team",
+        algorithm=team(size),
+        data=jnp.float32(0.9),
+        keys=jax.random.split(jax.random.key(1), lanes),
+        iterations=11,
+        chunk=4,
+    )
+    shared = states_of(phase)
+    used = {shard.device for shard in jax.tree.leaves(shared)[0].addressable_shards}
+    request.getfixturevalue("one_device")
+    alone = states_of(phase)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), shared, alone)
+    assert len(used) == (1 if size == 3 else 2)  # three members do not divide by two
+
+
+def test_without_a_group_sharing_is_a_vmap():
+    state = {"key": jax.random.split(jax.random.key(0), 2), "x": jnp.ones((2, 3))}
+    found = parallel.shared_vmap(grow, (0, None))(state, 0.5)
+    expected = jax.vmap(grow, (0, None))(state, 0.5)
+    np.testing.assert_array_equal(found["x"], expected["x"])
+    assert parallel.group_size() == 1

@@ -33,7 +33,7 @@ SMALL = ppo.Config(
 )  # fmt: skip
 
 QUICK = {
-    "hopper": Size(LOCOMOTION, 380),
+    "hopper": Size(LOCOMOTION, 350),
     "walker2d": Size(LOCOMOTION, 350),
     "halfcheetah": Size(CHEETAH, 250),
     "ant": Size(LOCOMOTION, 200),

@@ -107,9 +107,10 @@ def carry_out(config: Config) -> Path:
 
 def run_row(title: str, path: Path, wanted: recover.Config) -> None:
     """The main study in its own directory, begun or continued."""
-    place = {"resume": str(path)} if path.exists() else {"out": str(path)}
+    resume, out = (str(path), None) if path.exists() else (None, str(path))
     study = recover.study(wanted)
-    with command.session(wanted, command.Output(**place), name=path.name) as session:
+    output = command.Output(out=out, resume=resume)
+    with command.session(wanted, output, name=path.name) as session:
         session.progress.note(f"\n{title}")
         study(session)
 

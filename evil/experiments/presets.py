@@ -107,7 +107,7 @@ def recovery(
             rows_per_iteration=rows,
             capacity=rows * iterations,
             reset_iterations=iterations,
-            population=cooked.population if irl_plus else 1,
+            population=cooked.population if irl_plus and not smoke else 1,  # seconds to compile
             rejuvenation=-(-iterations // cooked.lives),
         ),
         bc=bc.Config(network=chosen.learner.network, updates_per_iteration=10 if smoke else 100),

@@ -56,7 +56,8 @@ def run_irl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run of two seeds."""
     out = tmp_path_factory.mktemp("runs") / "finished"
-    arguments = [sys.executable, SCRIPTS / "run_irl.py", *TINY, "--num_seeds", "2", "--out", out]
+    options = ["--num_seeds", "2", "--algorithm.population", "2", "--out", out]
+    arguments = [sys.executable, SCRIPTS / "run_irl.py", *TINY, *options]
     subprocess.run(list(map(str, arguments)), check=True, timeout=400)
     return out
 

@@ -132,7 +132,7 @@ def check(asked: argparse.Namespace) -> None:
     chosen = [
         f"--{name}"
         for name in ("render", "policy", "lane", "deterministic")
-        if vars(asked)[name] not in (None, False)
+        if vars(asked)[name] is not None and vars(asked)[name] is not False
     ]
     if asked.retrain is not None and chosen:
         raise UserError(f"--retrain trains policies of its own: leave out {' and '.join(chosen)}.")

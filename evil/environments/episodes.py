@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil.pytrees import is_finite, pytree, select, take
-from evil.seams import Environment, Key, Metrics, PyTree, Step
+from evil.seams import Environment, Key, Metrics, PyTree, Step, Transition
 
 
 @pytree
@@ -93,6 +93,18 @@ def step(
         has_completed=state.has_completed | done,
     )
     return state, outcome
+
+
+def transition(obs: Array, action: Array, step: Step) -> Transition:
+    """What a reward sees of acting upon `obs`."""
+    return Transition(
+        obs=obs,
+        action=action,
+        next_obs=step.next_obs,
+        reward=step.reward,
+        terminated=step.terminated,
+        truncated=step.truncated,
+    )
 
 
 def statistics(state: State) -> Metrics:

@@ -23,7 +23,7 @@ from jax import Array
 from evil.environments import episodes
 from evil.evaluation.episodes import random_policy
 from evil.pytrees import merge_leading, pytree
-from evil.seams import Environment, Key, Policy, PyTree, Step, Transition
+from evil.seams import Environment, Key, Policy, PyTree, Transition
 
 
 @pytree
@@ -83,6 +83,7 @@ def explore(
     Each contributes `num_steps` steps in `num_worlds` worlds.
     """
     wanderers = (*policies, random_policy(env))
+    key_before, key_after, key_elsewhere, key = jax.random.split(key, 4)
     keys = jax.random.split(key, len(wanderers))
     parts = [
         _walk(env, policy, key, num_worlds, num_steps)
@@ -97,16 +98,15 @@ def explore(
         actions, _ = random_policy(env).act((), many, key_act, ())
         keys = jax.random.split(key_step, num_actions)
         _, outcome = jax.vmap(env.step, (0, None, 0, None))(keys, world, actions, env.params)
-        return _transition(many, actions, outcome)
+        return episodes.transition(many, actions, outcome)
 
-    first, second = jax.random.split(jax.random.fold_in(key, 1))
     places = [
-        (worlds, steps.obs, jax.random.split(first, steps.obs.shape[0])),
-        (successors, steps.next_obs, jax.random.split(second, steps.obs.shape[0])),
+        (worlds, steps.obs, jax.random.split(key_before, steps.obs.shape[0])),
+        (successors, steps.next_obs, jax.random.split(key_after, steps.obs.shape[0])),
     ]
     both = jax.tree.map(lambda *x: jnp.stack(x), *places)
     trials = jax.lax.map(jax.vmap(try_actions), both)
-    elsewhere = jax.random.choice(jax.random.fold_in(key, 2), steps.next_obs, (num_actions,))
+    elsewhere = jax.random.choice(key_elsewhere, steps.next_obs, (num_actions,))
     trials = dataclasses.replace(
         trials,
         next_obs=jnp.broadcast_to(elsewhere, trials.next_obs.shape),
@@ -120,9 +120,9 @@ def _walk(
     env: Environment, policy: Policy, key: Key, num_worlds: int, num_steps: int
 ) -> tuple[PyTree, Transition, PyTree]:
     """Worlds `[N]`, the steps of a policy in them, and the worlds after those steps."""
-    key_init, key_steps = jax.random.split(key)
+    key_init, key_bank, key_steps = jax.random.split(key, 3)
     state = episodes.init(env, key_init, env.params, num_worlds)
-    bank = episodes.starts(env, jax.random.fold_in(key, 1), env.params, num_worlds)
+    bank = episodes.starts(env, key_bank, env.params, num_worlds)
 
     def advance(carry: PyTree, key: Key) -> tuple[PyTree, PyTree]:
         state, memory = carry
@@ -133,21 +133,10 @@ def _walk(
         successors, outcome = jax.vmap(env.step, (0, 0, 0, None))(
             keys, state.world, action, env.params
         )
-        steps = _transition(state.obs, action, outcome)
+        steps = episodes.transition(state.obs, action, outcome)
         following, _ = episodes.step(env, key_world, state, action, env.params, bank)
         return (following, memory), (state.world, steps, successors)
 
     carry = (state, policy.memory(num_worlds))
     _, visited = jax.lax.scan(advance, carry, jax.random.split(key_steps, num_steps))
     return merge_leading(visited)
-
-
-def _transition(obs: Array, action: Array, outcome: Step) -> Transition:
-    return Transition(
-        obs=obs,
-        action=action,
-        next_obs=outcome.next_obs,
-        reward=outcome.reward,
-        terminated=outcome.terminated,
-        truncated=outcome.truncated,
-    )

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil.distributions.family import bounds
+from evil.environments.episodes import transition
 from evil.pytrees import is_finite, pytree, select
 from evil.rewards import fixed
-from evil.seams import Environment, Key, Policy, PyTree, Score, Step, Transition
+from evil.seams import Environment, Key, Policy, PyTree, Score, Step
 
 
 @pytree
@@ -112,17 +113,8 @@ def _run(
         moved, step = jax.vmap(env.step, (0, 0, 0, None))(keys, world, action, physics)
         alive = tally["alive"]
         tally, step = _count(tally, step, obs)
-        transition = Transition(
-            obs=obs,
-            action=action,
-            next_obs=step.next_obs,
-            reward=step.reward,
-            terminated=step.terminated,
-            truncated=step.truncated,
-        )
-        rewards, score_memory = score.apply(
-            reward_params, score_memory, jax.tree.map(lambda x: x[None], transition)
-        )
+        taken = jax.tree.map(lambda x: x[None], transition(obs, action, step))
+        rewards, score_memory = score.apply(reward_params, score_memory, taken)
         counts = alive & ~step.truncated
         tally["judged"] += jnp.where(counts, rewards[0], 0.0)
         world = select(tally["alive"], moved, world)

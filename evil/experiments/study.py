@@ -9,8 +9,7 @@ through the cache on disk.
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +140,7 @@ def line(env: str, row: Row, path: Path) -> dict[str, Any]:
     }
 
 
-def add_distances(table: Iterable[dict[str, Any]], folder: Path) -> None:
+def add_distances(table: Sequence[dict[str, Any]], folder: Path) -> None:
     """The mean EPIC distance of each row's rewards to the real one, over their seeds.
 
     Coverage: states of the shipped expert and of random actions. Kept beside each run.
@@ -161,7 +160,7 @@ def add_distances(table: Iterable[dict[str, Any]], folder: Path) -> None:
             ]
             files.write_json(run / "epic.json", {"epic": found})
     for entry in table:
-        found = json.loads((folder / entry["row"] / "epic.json").read_text())["epic"]
+        found = files.read_json(folder / entry["row"] / "epic.json")["epic"]
         entry["epic"] = sum(found) / len(found)
 
 

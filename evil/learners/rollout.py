@@ -40,14 +40,7 @@ def collect(
         key_action, key_world = jax.random.split(key)
         latent, action, memory = actor(state.obs, key_action, memory)
         following, step = episodes.step(env, key_world, state, action, physics, bank)
-        transition = Transition(
-            obs=state.obs,
-            action=action,
-            next_obs=step.next_obs,
-            reward=step.reward,
-            terminated=step.terminated,
-            truncated=step.truncated,
-        )
+        transition = episodes.transition(state.obs, action, step)
         memory = select(step.terminated | step.truncated, fresh_memory, memory)
         return (following, memory), (transition, latent)
 

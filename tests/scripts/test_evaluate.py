@@ -170,6 +170,7 @@ def test_only_rewards_can_be_retrained(run):
     [
         (["--retrain", "0"], r"--retrain must be 1 or more, found 0"),
         (["--retrain", "2", "--lane", "1", "--policy", "irl"], r"leave out --policy and --lane"),
+        (["--retrain", "2", "--lane", "0"], r"leave out --lane"),
         (["--iterations", "5"], r"--iterations is for --retrain"),
         (["--render", "film.png"], r"expected a file name in \.gif or \.html"),
         (["--render", "nowhere/film.gif"], r"there is no folder .*nowhere"),

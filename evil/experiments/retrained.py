@@ -71,6 +71,8 @@ def rewards(path: Path) -> dict[str, Path]:
     """Reward files by name: of a run directory, or one file itself."""
     if path.is_file() and path.suffix == weights.SUFFIX:
         return {path.stem: path}
+    if not path.is_dir():
+        raise UserError(f"{path}: expected a run directory or a reward file there.")
     found = {file.stem: file for file in sorted((path / "reward").glob(f"*{weights.SUFFIX}"))}
     if not found:
         raise UserError(f"{path} has no recovered rewards: expected a finished run of run_irl.py.")

@@ -161,6 +161,8 @@ def test_a_reward_retrains_fresh_policies(reward, tmp_path, capsys):
 def test_only_rewards_can_be_retrained(run):
     with pytest.raises(UserError, match=r"has no recovered rewards: expected a finished run"):
         evaluate.main([str(run), "--retrain", "1"])
+    with pytest.raises(UserError, match=r"nowhere: expected a run directory or a reward file"):
+        evaluate.main(["nowhere", "--retrain", "1"])
     with pytest.raises(UserError, match=r"expected a reward of this library, found 'policy'"):
         evaluate.main([str(EXPERT), "--retrain", "1"])
 

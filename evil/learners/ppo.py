@@ -49,7 +49,8 @@ class Config:
     final_learning_rate: float = 5e-5
     """Adam's step size after `anneal_iterations`. Traced."""
     anneal_iterations: int = 0
-    """Iterations over which step size and entropy bonus fall linearly; 0 keeps both constant."""
+    """Iterations over which step size, entropy bonus and a prescribed deviation fall linearly; 0
+    keeps them constant."""
     discount: float = 0.99
     """Discount γ per step. Traced."""
     gae_lambda: float = 0.95
@@ -60,6 +61,9 @@ class Config:
     """Weight of the entropy bonus at the start, reward units per nat. Traced."""
     final_entropy_coefficient: float = 0.0
     """Weight of the entropy bonus after `anneal_iterations`. Traced."""
+    final_log_std: float | None = None
+    """Log standard deviation of gaussian actions after `anneal_iterations`, prescribed from the
+    network's initial one on; None: it is learned."""
     value_coefficient: float = 0.5
     """Weight of the value loss. Traced."""
     max_gradient_norm: float = 0.5
@@ -105,7 +109,9 @@ class State:
     key: Key
 
 
-def annealed(config: Config, first: Array, last: Array, iteration: Array) -> Array:
+def annealed(
+    config: Config, first: Array | float, last: Array | float, iteration: Array
+) -> Array:
     """A coefficient at an iteration: linear from first to last, or constant."""
     kind = "linear" if config.anneal_iterations else "constant"
     return schedules.rate(kind, first, last, config.anneal_iterations, iteration)
@@ -200,10 +206,20 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             f"{config.num_minibatches} minibatches do not divide a rollout of {config.num_envs} "
             f"environments x {config.num_steps} steps = {size} transitions"
         )
-    module = actor_critic.make(config.network, env.spec)
+    prescribed = config.final_log_std is not None
+    module = actor_critic.make(config.network, env.spec, prescribed=prescribed)
     family: Family = module.family
     stochastic = policies.make(config.network, module)
     greedy = policies.make(config.network, module, deterministic=True)
+
+    def deviate(network: PyTree, iteration: Array) -> PyTree:
+        """The network with the deviation that is prescribed for an iteration, if one is."""
+        if config.final_log_std is None:
+            return network
+        start = config.network.initial_log_std
+        return actor_critic.prescribe(
+            network, annealed(config, start, config.final_log_std, iteration)
+        )
 
     def fresh(key: Key, hyper: Hyper) -> dict[str, PyTree]:
         params = module.init(key, jnp.zeros((1, *env.spec.obs_shape)))
@@ -268,7 +284,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         }
         state = dataclasses.replace(
             state,
-            network=params,
+            network=deviate(params, state.iteration + 1),
             optimiser=opt_state,
             # After the update: old and new log-probabilities must see the same observations.
             obs_moments=normalise.update(state.obs_moments, transitions.obs)

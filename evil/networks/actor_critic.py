@@ -6,11 +6,13 @@ import dataclasses
 from typing import Literal
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from evil import distributions
 from evil.distributions import Family
+from evil.errors import UserError
 from evil.networks.mlp import MLP, activation, flatten
 from evil.seams import PyTree, Spec
 
@@ -35,7 +37,8 @@ class ActorCritic(nn.Module):
     """An actor that emits what `family` needs and a critic that estimates the return.
 
     The actor's last layer starts near zero, so that the first policy hardly depends on the
-    observation. The log standard deviation does not depend on it ever.
+    observation. The log standard deviation does not depend on it ever; where it is prescribed,
+    nothing is learned about it, and `prescribe` sets it.
     """
 
     family: Family
@@ -43,6 +46,7 @@ class ActorCritic(nn.Module):
     hidden: tuple[int, ...]
     activation: str
     initial_log_std: float = 0.0
+    prescribed: bool = False
 
     def setup(self) -> None:
         self.actor_network = MLP(self.hidden, self.family.num_outputs, self.activation, 0.01)
@@ -59,20 +63,38 @@ class ActorCritic(nn.Module):
         output = self.actor_network(flatten(obs, self.obs_shape))
         if not self.family.has_log_std:
             return {"logits": output}
-        return {"mean": output, "log_std": jnp.broadcast_to(self.log_std, output.shape)}
+        log_std = jax.lax.stop_gradient(self.log_std) if self.prescribed else self.log_std
+        return {"mean": output, "log_std": jnp.broadcast_to(log_std, output.shape)}
 
     def critic(self, obs: Array) -> Array:
         """Estimated discounted return `[...]`, in units of the scaled reward."""
         return self.critic_network(flatten(obs, self.obs_shape)).squeeze(-1)
 
 
-def make(config: Config, spec: Spec) -> ActorCritic:
-    """The network that `config` describes for an environment's observations and actions."""
+def make(config: Config, spec: Spec, *, prescribed: bool = False) -> ActorCritic:
+    """The network that `config` describes for an environment's observations and actions.
+
+    With `prescribed`, the log standard deviation of a gaussian policy is not learned.
+    """
     activation(config.activation)  # a wrong name is refused here, not when it is first applied
+    family = distributions.make(config.distribution, spec)
+    if prescribed and not family.has_log_std:
+        raise UserError(
+            f"the policy of {spec.name} has no standard deviation that could be prescribed: "
+            "expected final_log_std None"
+        )
     return ActorCritic(
-        family=distributions.make(config.distribution, spec),
+        family=family,
         obs_shape=spec.obs_shape,
         hidden=config.hidden,
         activation=config.activation,
         initial_log_std=config.initial_log_std,
+        prescribed=prescribed,
     )
+
+
+def prescribe(network: PyTree, log_std: Array) -> PyTree:
+    """Parameters of a gaussian policy with the log standard deviation `[]` in every action."""
+    weights = network["params"]
+    everywhere = jnp.broadcast_to(log_std, weights["log_std"].shape)
+    return {**network, "params": {**weights, "log_std": everywhere}}

@@ -117,11 +117,10 @@ def loss(
     hyper: Hyper,
     *,
     one_sided: bool,
-) -> tuple[Array, tuple[Array, Metrics]]:
-    """Negative gap plus penalty, for standardised inputs `[N, F]` each; f of the agent's `[N]`."""
+) -> tuple[Array, Metrics]:
+    """Negative gap plus penalty, for standardised inputs `[N, F]` each."""
     values = function(network, jnp.concatenate([agent, expert]))
-    agent_values, expert_values = jnp.split(values, [agent.shape[0]])
-    agent_mean, expert_mean = agent_values.mean(), expert_values.mean()
+    agent_mean, expert_mean = (half.mean() for half in jnp.split(values, [agent.shape[0]]))
     slopes = jax.grad(lambda x: function(network, x).sum())(mixed)
     penalty = gradient_penalty(slopes, hyper.gradient_target, one_sided=one_sided)
     gap = expert_mean - agent_mean
@@ -131,7 +130,7 @@ def loss(
         "reward/agent_mean": agent_mean,
         "reward/penalty": penalty,
     }
-    return hyper.gradient_penalty * penalty - gap, (agent_values, metrics)
+    return hyper.gradient_penalty * penalty - gap, metrics
 
 
 def track_baseline(kind: str, baseline: Array, values: Array, count: Array) -> Array:
@@ -197,14 +196,14 @@ def make(config: Config, env: Environment) -> RewardModel:
         if config.normalise == "pooled":
             moments = normalise.update(moments, jnp.concatenate(raw))
         mean, std = features.units(moments, floor=config.deviation_floor)
+        exact = [features.standardise(mean, std, rows) for rows in raw]
         agent_inputs, expert_inputs = (
-            features.standardise(mean, std, rows)
-            + state.hyper.input_noise * jax.random.normal(key, rows.shape)
-            for key, rows in zip((key_agent, key_expert), raw, strict=True)
+            rows + state.hyper.input_noise * jax.random.normal(key, rows.shape)
+            for key, rows in zip((key_agent, key_expert), exact, strict=True)
         )
         weights = jax.random.uniform(key_mix, (config.batch_size, 1))
         mixed = weights * expert_inputs + (1.0 - weights) * agent_inputs
-        grads, (agent_values, metrics) = jax.grad(loss, argnums=1, has_aux=True)(
+        grads, metrics = jax.grad(loss, argnums=1, has_aux=True)(
             function,
             state.network,
             agent_inputs,
@@ -222,6 +221,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         )
         updates, optimiser = _adam().update(grads, state.optimiser, state.network)
         decay = state.hyper.weight_decay
+        agent_values = function(state.network, exact[0])  # as policies will see it: without noise
         state = dataclasses.replace(
             state,
             network=jax.tree.map(lambda p, u: p - rate * (u + decay * p), state.network, updates),

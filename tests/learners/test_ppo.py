@@ -238,6 +238,28 @@ def test_learning_rate_is_constant_without_annealing():
         np.testing.assert_array_equal(found, jnp.float32(0.3))
 
 
+def test_a_prescribed_deviation_falls_linearly_and_is_not_learned():
+    network = dataclasses.replace(SMALL.network, initial_log_std=0.5)
+    config = dataclasses.replace(SMALL, network=network, final_log_std=-0.5, anneal_iterations=4)
+    learner = bind(SPECS["continuous"], config)
+    state, step = jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.step)
+    found = []
+    for _ in range(6):
+        found.append(float(state.network["params"]["log_std"][0]))
+        state, _, metrics = step(state, ())
+        # Entropy of a gaussian of one dimension: while it is used, the deviation stands still.
+        expected = found[-1] + 0.5 * np.log(2 * np.pi * np.e)
+        np.testing.assert_allclose(metrics["learner/entropy"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found, [0.5, 0.25, 0.0, -0.25, -0.5, -0.5], atol=1e-6)
+    fresh = jax.jit(learner.reset_policy)(jax.random.key(1), state)
+    np.testing.assert_array_equal(fresh.network["params"]["log_std"], [0.5])
+
+
+def test_a_policy_without_deviation_is_not_prescribed_one():
+    with pytest.raises(UserError, match="final_log_std"):
+        bind(SPECS["discrete"], dataclasses.replace(SMALL, final_log_std=-1.0))
+
+
 def test_the_first_epoch_starts_at_the_old_policy(small):
     _, state, step, _ = small
     metrics = step(lanes(state, learning_rate=[0.1] * 3), state)[2]

@@ -266,6 +266,15 @@ def test_the_baseline_is_part_of_the_reward():
     np.testing.assert_allclose(after, before - 0.25, rtol=1e-6)
 
 
+def test_the_baseline_is_of_rewards_as_policies_see_them():
+    config = dataclasses.replace(SMALL, baseline="agent", input_noise=5.0)
+    model = moment_matching.make(config, environment())
+    before = jax.jit(model.init)(jax.random.key(0), UNIT)
+    rewards, _ = model.score.apply(model.params(before), (), AGENT)  # b is still 0
+    after, _ = jax.jit(model.update)(jax.random.key(0), before, AGENT, EXPERT)
+    np.testing.assert_allclose(after.baseline, rewards.mean(), rtol=1e-4)
+
+
 def test_changed_parameters_do_not_recompile(counted):
     model = moment_matching.make(SMALL, environment())
     score = counted(lambda params, batch: model.score.apply(params, (), batch)[0])

@@ -22,6 +22,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TINY = (
     "--env", "gridworld", "--irl_plus", "--preset", "smoke", "--quiet", "--seed", "3",
 )  # fmt: skip
+TWO_BY_TWO = ("--num_seeds", "2", "--algorithm.population", "2")
 
 Call = Callable[..., tuple[int, str]]
 
@@ -54,10 +55,9 @@ def run_irl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run of two seeds."""
+    """A complete run of two seeds, each with two policies."""
     out = tmp_path_factory.mktemp("runs") / "finished"
-    options = ["--num_seeds", "2", "--algorithm.population", "2", "--out", out]
-    arguments = [sys.executable, SCRIPTS / "run_irl.py", *TINY, *options]
+    arguments = [sys.executable, SCRIPTS / "run_irl.py", *TINY, *TWO_BY_TWO, "--out", out]
     subprocess.run(list(map(str, arguments)), check=True, timeout=400)
     return out
 
@@ -171,7 +171,7 @@ def test_killed_and_resumed_ends_at_the_same_bits(
 ) -> None:
     out = tmp_path / "killed"
     start = [
-        sys.executable, str(SCRIPTS / "run_irl.py"), *TINY, "--num_seeds", "2",
+        sys.executable, str(SCRIPTS / "run_irl.py"), *TINY, *TWO_BY_TWO,
         "--checkpoint_every", "0", "--out", str(out),
     ]  # fmt: skip
     process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

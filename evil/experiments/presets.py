@@ -108,7 +108,7 @@ def recovery(
             capacity=rows * iterations,
             reset_iterations=iterations,
             population=cooked.population if irl_plus and not smoke else 1,  # seconds to compile
-            rejuvenation=-(-iterations // cooked.lives),
+            rejuvenation=-(-iterations // 3),
         ),
         bc=bc.Config(network=chosen.learner.network, updates_per_iteration=10 if smoke else 100),
     )

@@ -18,8 +18,7 @@ class Recipe:
     """What IRL++ does, whatever the sizes are."""
 
     member: moment_matching.Config  # but for its sizes
-    population: int = 1
-    lives: int = 1  # of each policy of the population but the first, one after the other
+    population: int = 1  # policies, of which all but the first begin again twice
     decay: int | None = None  # iterations over which the reward's step size falls; None: all
 
 
@@ -33,9 +32,9 @@ RECIPES = {
             one_sided=True,
             learning_rate=1e-3,
             final_learning_rate=1e-7,
+            input_noise=3.0,
         ),
         population=2,
-        lives=3,
     ),
     "published": Recipe(member=moment_matching.Config(), decay=400),
 }
@@ -78,7 +77,15 @@ ROWS = (
     Row("centred", "the agent's mean is worth nothing", {MEMBER + "baseline": "agent"}),
     Row("no-baseline", "the level is left to chance", {MEMBER + "baseline": "none"}),
     Row("penalty-1", "a tenth of the penalty's weight", {MEMBER + "gradient_penalty": 1.0}),
-    Row("noise", "noise on the inputs", {MEMBER + "input_noise": 0.3}),
+    # How coarsely it sees.
+    Row("sharp", "no noise on the inputs", {MEMBER + "input_noise": 0.0}),
+    Row("noise-1", "a third of the noise", {MEMBER + "input_noise": 1.0}),
+    Row("noise-2", "two thirds of it", {MEMBER + "input_noise": 2.0}),
+    Row(
+        "sharp-alone",
+        "neither noise nor beginners",
+        {MEMBER + "input_noise": 0.0, "algorithm.population": 1},
+    ),
     Row("decay", "weight decay", {MEMBER + "weight_decay": 1e-2}),
     # What it sees.
     Row("next-state", "rewards of the successor", {MEMBER + "inputs": "next_s"}),

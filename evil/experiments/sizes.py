@@ -22,19 +22,21 @@ class Size:
         return dataclasses.replace(self.learner, anneal_iterations=falling)
 
 
-# Without an entropy bonus, hopper stays in gaits worth 1500 to 1700, as it does with discount 0.98
-# or 0.995.
-LOCOMOTION = ppo.Config(num_epochs=4, num_minibatches=32, entropy_coefficient=0.01)
+# Few environments and long rollouts: with 512 x 32, one hopper in four stays in a gait worth 1700.
+# The deviation is prescribed, because on a recovered reward policies lose theirs early.
+LOCOMOTION = ppo.Config(
+    num_envs=128, num_steps=128, num_epochs=4, num_minibatches=32, final_log_std=-1.1,
+)  # fmt: skip
 # Its physics costs five times hopper's: smaller rollouts, more of them.
-CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=256, num_steps=16, num_minibatches=8)
+CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=64, num_steps=64, num_minibatches=8)
 SMALL = ppo.Config(
     num_envs=64, num_steps=64, num_epochs=4, num_minibatches=8, learning_rate=1e-3,
     final_learning_rate=1e-4, entropy_coefficient=0.01,
 )  # fmt: skip
 
 QUICK = {
-    "hopper": Size(LOCOMOTION, 350),
-    "walker2d": Size(LOCOMOTION, 350),
+    "hopper": Size(LOCOMOTION, 250),
+    "walker2d": Size(LOCOMOTION, 250),
     "halfcheetah": Size(CHEETAH, 250),
     "ant": Size(LOCOMOTION, 200),
     "humanoid": Size(LOCOMOTION, 200),

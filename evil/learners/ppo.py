@@ -109,9 +109,7 @@ class State:
     key: Key
 
 
-def annealed(
-    config: Config, first: Array | float, last: Array | float, iteration: Array
-) -> Array:
+def annealed(config: Config, first: Array | float, last: Array | float, iteration: Array) -> Array:
     """A coefficient at an iteration: linear from first to last, or constant."""
     kind = "linear" if config.anneal_iterations else "constant"
     return schedules.rate(kind, first, last, config.anneal_iterations, iteration)

@@ -77,52 +77,98 @@ def compile_advance(phase: Phase, states: PyTree) -> tuple[Callable[..., Any], f
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """How the lanes of a phase lie on the devices; lanes never talk to each other."""
+    """How the lanes of a phase lie on the devices; lanes never talk to each other.
+
+    Where the devices do not divide the lanes, the last lane is repeated as often as that takes,
+    inside the program alone: what goes in and comes out are the lanes of the phase.
+    """
 
     mesh: jax.sharding.Mesh | None  # None: all on one device
     data: PyTree  # partition specs of the phase's data, a prefix of its tree
+    lanes: int
+    spare: int  # repetitions of the last lane
 
     def over_devices(self, function: Callable[..., Any], specs: Any, out: Any) -> Any:
         """`function` with every device doing its own lanes."""
         if self.mesh is None:
             return function
-        return jax.shard_map(
+        sharded = jax.shard_map(
             function, mesh=self.mesh, in_specs=specs, out_specs=out, check_vma=False
         )
+        if not self.spare:
+            return sharded
+
+        def padded(*arguments: Any) -> Any:
+            return _by_spec(self._strip, out, sharded(*_by_spec(self._pad, specs, arguments)))
+
+        return padded
 
     def put(self, tree: PyTree, specs: PyTree) -> PyTree:
-        """The arrays of `tree` on the devices where they belong."""
+        """The arrays of `tree` on the devices where they belong; all on all, if some are padded."""
         if self.mesh is None:
             return jax.device_put(tree)
         mesh = self.mesh
         shardings = jax.tree.map(
-            lambda spec: jax.sharding.NamedSharding(mesh, spec),
+            lambda spec: jax.sharding.NamedSharding(mesh, P() if self.spare else spec),
             specs,
-            is_leaf=lambda x: isinstance(x, P),
+            is_leaf=_is_spec,
         )
         return jax.device_put(tree, shardings)
 
+    def _pad(self, axis: int, x: jax.Array) -> jax.Array:
+        last = jax.lax.slice_in_dim(x, self.lanes - 1, self.lanes, axis=axis)
+        return jnp.concatenate([x, *[last] * self.spare], axis)
+
+    def _strip(self, axis: int, x: jax.Array) -> jax.Array:
+        return jax.lax.slice_in_dim(x, 0, self.lanes, axis=axis)
+
+
+def _by_spec(change: Callable[[int, jax.Array], jax.Array], specs: Any, tree: PyTree) -> PyTree:
+    """`change(axis, x)` of every leaf that has an axis of lanes, by a prefix of specs."""
+
+    def apply(spec: jax.sharding.PartitionSpec, part: PyTree) -> PyTree:
+        if "lanes" not in spec:
+            return part
+        axis = tuple(spec).index("lanes")
+        return jax.tree.map(lambda x: change(axis, x), part)
+
+    return jax.tree.map(apply, specs, tree, is_leaf=_is_spec)
+
+
+def _is_spec(value: Any) -> bool:
+    return isinstance(value, P)
+
 
 def _spread(phase: Phase) -> Spread:
-    """As many devices as divide the lanes into equal parts, and each lane's work among the idle."""
+    """The lanes over the devices, and each lane's work among the idle ones."""
     devices = jax.local_devices()
-    lanes = _largest_divisor(phase.lanes, len(devices))
     # There may be more CPU devices than cores, but those of a group wait for each other.
     cores = settings.usable_cores() if devices[0].platform == "cpu" else len(devices)
-    members = _largest_divisor(phase.algorithm.members, min(cores, len(devices)) // lanes)
+    groups, spare = spread_evenly(phase.lanes, min(cores, len(devices)), len(devices))
+    members = _largest_divisor(phase.algorithm.members, min(cores, len(devices)) // groups)
     data = jax.tree.map(
         lambda axis: P() if axis is None else LANES, phase.data_axes, is_leaf=lambda x: x is None
     )
-    if lanes * members == 1:
-        return Spread(mesh=None, data=data)
-    kind = (jax.sharding.AxisType.Auto,) * 2
-    mesh = jax.make_mesh(
-        (lanes, members),
-        ("lanes", parallel.AXIS),
-        axis_types=kind,
-        devices=devices[: lanes * members],
-    )
-    return Spread(mesh=mesh, data=data)
+    mesh = None
+    if groups * members > 1:
+        mesh = jax.make_mesh(
+            (groups, members),
+            ("lanes", parallel.AXIS),
+            axis_types=(jax.sharding.AxisType.Auto,) * 2,
+            devices=devices[: groups * members],
+        )
+    return Spread(mesh=mesh, data=data, lanes=phase.lanes, spare=spare)
+
+
+def spread_evenly(lanes: int, least: int, most: int) -> tuple[int, int]:
+    """How many devices take equal parts of the lanes, and how many lanes must be added for that.
+
+    Of `least` to `most` devices, those that need the fewest additional lanes, and of these the
+    most; fewer than `least` if there are not so many lanes.
+    """
+    candidates = range(min(lanes, least), min(lanes, most) + 1)
+    groups = min(candidates, key=lambda count: (-lanes % count, -count))
+    return groups, -lanes % groups
 
 
 def _largest_divisor(number: int, limit: int) -> int:

@@ -12,8 +12,6 @@ from evil.running import lanes
 from evil.running.runner import Phase, Session, run
 from evil.seams import Algorithm
 
-NEVER = {"broken_metric": (10**6,) * 4, "broken_state": (10**6,) * 4}
-
 
 @pytest.fixture
 def one_device(monkeypatch):
@@ -34,8 +32,10 @@ def test_there_are_two_devices_to_test_with():
     assert len(jax.local_devices()) == 2
 
 
-def test_lanes_do_not_depend_on_the_number_of_devices(tiny, request):
-    phase = tiny.phase(keys=jax.random.split(jax.random.key(7), 4), iterations=7, **NEVER)
+@pytest.mark.parametrize("count", [4, 3])
+def test_lanes_do_not_depend_on_the_number_of_devices(count, tiny, request):
+    never = {"broken_metric": (10**6,) * count, "broken_state": (10**6,) * count}
+    phase = tiny.phase(keys=jax.random.split(jax.random.key(7), count), iterations=7, **never)
     spread = states_of(phase)
     used = {shard.device for shard in jax.tree.leaves(spread)[0].addressable_shards}
     request.getfixturevalue("one_device")
@@ -44,9 +44,20 @@ def test_lanes_do_not_depend_on_the_number_of_devices(tiny, request):
     assert len(used) == 2
 
 
-def test_lanes_that_do_not_divide_stay_on_one_device(tiny):
-    states = run(tiny.phase(iterations=2), Session()).states
-    assert len(jax.tree.leaves(states)[0].devices()) == 1
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, (1, 0)),
+        (2, (2, 0)),
+        (5, (5, 0)),  # five devices share two cores evenly
+        (7, (4, 1)),
+        (8, (4, 0)),
+        (11, (6, 1)),
+        (14, (2, 0)),
+    ],
+)
+def test_as_few_additional_lanes_as_possible(count, expected):
+    assert lanes.spread_evenly(count, least=2, most=6) == expected
 
 
 # A lane whose work is shared.

@@ -82,7 +82,9 @@ def recovery(
     # Small rollouts need no large batches, where time matters.
     batch = min(judging.batch_size, rollout // 16) if resolved == "quick" else judging.batch_size
     cooked = recipes.RECIPES[recipe]
-    decay = cooked.decay if resolved == "paper" and cooked.decay else iterations
+    decay = max(1, round(cooked.settled * iterations))
+    if resolved == "paper" and cooked.paper_decay:
+        decay = cooked.paper_decay
     member = dataclasses.replace(
         cooked.member,
         hidden=judging.hidden,

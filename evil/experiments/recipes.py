@@ -19,7 +19,8 @@ class Recipe:
 
     member: moment_matching.Config  # but for its sizes
     population: int = 1  # policies, of which all but the first begin again twice
-    decay: int | None = None  # iterations over which the reward's step size falls; None: all
+    settled: float = 1.0  # share of the run after which the reward hardly changes any more
+    paper_decay: int | None = None  # iterations over which it settles at `paper`, if prescribed
 
 
 RECIPES = {
@@ -35,8 +36,9 @@ RECIPES = {
             input_noise=3.0,
         ),
         population=2,
+        settled=0.8,
     ),
-    "published": Recipe(member=moment_matching.Config(), decay=400),
+    "published": Recipe(member=moment_matching.Config(), paper_decay=400),
 }
 
 MEMBER = "algorithm.reward.member."

@@ -35,8 +35,8 @@ SMALL = ppo.Config(
 )  # fmt: skip
 
 QUICK = {
-    "hopper": Size(LOCOMOTION, 250),
-    "walker2d": Size(LOCOMOTION, 250),
+    "hopper": Size(LOCOMOTION, 240),
+    "walker2d": Size(LOCOMOTION, 240),
     "halfcheetah": Size(CHEETAH, 250),
     "ant": Size(LOCOMOTION, 200),
     "humanoid": Size(LOCOMOTION, 200),

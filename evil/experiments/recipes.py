@@ -65,6 +65,7 @@ ROWS = (
         {"algorithm.history": "current", "algorithm.reward.size": 1},
         recipe="published",
     ),
+    Row("recent", "recent policies count for more", {"algorithm.recency": 1.0}),
     # Who fills it.
     Row("alone", "one policy, never begun again", {"algorithm.population": 1}),
     Row(
@@ -89,6 +90,7 @@ ROWS = (
         {MEMBER + "input_noise": 0.0, "algorithm.population": 1},
     ),
     Row("decay", "weight decay", {MEMBER + "weight_decay": 1e-2}),
+    Row("averaged", "a running average of the weights", {MEMBER + "averaging": 0.999}),
     # What it sees.
     Row("next-state", "rewards of the successor", {MEMBER + "inputs": "next_s"}),
     Row("state-pairs", "rewards of state and successor", {MEMBER + "inputs": "ss"}),

@@ -49,6 +49,8 @@ class Config:
     """Transitions of each rollout that enter a history of all policies."""
     capacity: int = 153_600
     """Rows that a history of all policies holds before it overwrites the oldest."""
+    recency: float = 0.0
+    """How much likelier recent rows of the history are drawn: see `evil.imitation.history`."""
     reset_probability: float = 0.0
     """Probability p of replacing the policy by a fresh one, at the first iteration."""
     reset_schedule: Literal["linear", "harmonic"] = "linear"
@@ -88,12 +90,14 @@ def improve_reward(
     ring: history.Ring,
     demos: Demonstrations,
     num_updates: int,
+    *,
+    recency: float = 0.0,
 ) -> tuple[PyTree, Metrics]:
     """Updates of the reward on fresh batches; diagnostics are means over them."""
 
     def advance(state: PyTree, key: Key) -> tuple[PyTree, Metrics]:
         key_agent, key_expert, key_update = jax.random.split(key, 3)
-        agent = history.sample(key_agent, ring, reward.batch_size)
+        agent = history.sample(key_agent, ring, reward.batch_size, recency=recency)
         expert = sample(key_expert, demos, reward.batch_size)
         return reward.update(key_update, state, agent, expert)
 
@@ -141,7 +145,7 @@ def make(config: Config, env: Environment) -> Algorithm:
         reset_iterations=config.reset_iterations,
         population=config.population,
     )
-    at_least(0, rejuvenation=config.rejuvenation)
+    at_least(0, rejuvenation=config.rejuvenation, recency=config.recency)
     for kind, name, known in (
         ("history", config.history, ("all", "current")),
         ("reset schedule", config.reset_schedule, ("linear", "harmonic")),
@@ -188,7 +192,13 @@ def make(config: Config, env: Environment) -> Algorithm:
             flat = take(flat, jax.random.choice(key_rows, collected, (rows,), replace=False))
         ring = history.write(state.history, flat)
         reward_state, reward_metrics = improve_reward(
-            key_reward, reward, state.reward, ring, demos, config.updates_per_iteration
+            key_reward,
+            reward,
+            state.reward,
+            ring,
+            demos,
+            config.updates_per_iteration,
+            recency=config.recency,
         )
         state = State(
             learner=learner_state,

@@ -71,6 +71,9 @@ class Config:
     """What is subtracted from f: nothing, or the agent's running mean or fifth percentile."""
     input_noise: float = 0.0
     """Standard deviation of noise on standardised inputs during updates. Traced."""
+    averaging: float = 0.0
+    """Decay per update of the running average of weights that rewards are read from; 0 reads the
+    present weights. Traced."""
     deviation_floor: float = 1e-3
     """Least standard deviation by which an input is divided."""
 
@@ -85,6 +88,7 @@ class Hyper:
     final_learning_rate: Array
     weight_decay: Array
     input_noise: Array
+    averaging: Array
 
 
 @pytree
@@ -92,6 +96,7 @@ class State:
     """A discriminator in training."""
 
     network: PyTree
+    average: PyTree  # of the network's weights: what rewards are read from
     moments: normalise.Moments  # [F] of the inputs
     baseline: Array  # [] b
     optimiser: optax.OptState
@@ -171,6 +176,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         network = module.init(key, moments.mean[None])
         return State(
             network=network,
+            average=network,
             moments=moments,
             baseline=jnp.zeros(()),
             optimiser=_adam().init(network),
@@ -180,7 +186,7 @@ def make(config: Config, env: Environment) -> RewardModel:
 
     def params(state: State) -> PyTree:
         mean, std = features.units(state.moments, floor=config.deviation_floor)
-        return {"network": state.network, "mean": mean, "std": std, "baseline": state.baseline}
+        return {"network": state.average, "mean": mean, "std": std, "baseline": state.baseline}
 
     def score(params: PyTree, transitions: Transition) -> Array:
         inputs = features.select(config.inputs, spec, transitions)
@@ -221,10 +227,13 @@ def make(config: Config, env: Environment) -> RewardModel:
         )
         updates, optimiser = _adam().update(grads, state.optimiser, state.network)
         decay = state.hyper.weight_decay
-        agent_values = function(state.network, exact[0])  # as policies will see it: without noise
+        network = jax.tree.map(lambda p, u: p - rate * (u + decay * p), state.network, updates)
+        keep = state.hyper.averaging
+        agent_values = function(state.average, exact[0])  # as policies see it: without noise
         state = dataclasses.replace(
             state,
-            network=jax.tree.map(lambda p, u: p - rate * (u + decay * p), state.network, updates),
+            network=network,
+            average=jax.tree.map(lambda a, p: keep * a + (1.0 - keep) * p, state.average, network),
             moments=moments,
             baseline=track_baseline(config.baseline, state.baseline, agent_values, state.count),
             optimiser=optimiser,

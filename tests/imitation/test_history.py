@@ -73,6 +73,15 @@ def test_samples_are_uniform_over_what_was_written(writes, present, key):
     assert np.sum((counts - expected) ** 2 / expected) < 20.5
 
 
+def test_recent_rows_are_drawn_more_often(key):
+    # Ages 0 to 5 of six: with recency 1, P(age < a) = √(a / 6).
+    num = 6000
+    sampled = np.asarray(history.sample(key, filled([1, 2], [3, 4], [5, 6]), num, recency=1.0)["x"])
+    counts = np.bincount(sampled.astype(int), minlength=7)[:0:-1]  # of 6, the newest, down to 1
+    expected = num * np.diff(np.sqrt(np.arange(7) / 6))
+    assert np.sum((counts - expected) ** 2 / expected) < 20.5
+
+
 def test_rows_stay_whole(key):
     row = {"x": jnp.zeros(()), "y": jnp.zeros((2,))}
     x = jnp.arange(1.0, 5.0)

@@ -266,6 +266,19 @@ def test_the_baseline_is_part_of_the_reward():
     np.testing.assert_allclose(after, before - 0.25, rtol=1e-6)
 
 
+def test_rewards_are_read_from_averaged_weights(small):
+    state, update = small
+    hyper = dataclasses.replace(state.hyper, averaging=jnp.float32(0.75))
+    before = dataclasses.replace(state, hyper=hyper)
+    after, _ = update(jax.random.key(0), before, AGENT, EXPERT)
+    jax.tree.map(
+        lambda read, old, new: np.testing.assert_allclose(read, 0.75 * old + 0.25 * new, rtol=1e-5),
+        moment_matching.make(SMALL, environment()).params(after)["network"],
+        before.average,
+        after.network,
+    )
+
+
 def test_the_baseline_is_of_rewards_as_policies_see_them():
     config = dataclasses.replace(SMALL, baseline="agent", input_noise=5.0)
     model = moment_matching.make(config, environment())

@@ -21,8 +21,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {str(name)!r}: {hint}")
 
 
-def at_least(minimum: int, **counts: int) -> None:
-    """Refuse counts below `minimum`, by the name of the option that sets them."""
-    for name, count in counts.items():
-        if count < minimum:
-            raise UserError(f"{name} must be at least {minimum}, found {count}")
+def at_least(minimum: int, **values: float) -> None:
+    """Refuse values below `minimum`, by the name of the option that sets them."""
+    for name, value in values.items():
+        if value < minimum:
+            raise UserError(f"{name} must be at least {minimum}, found {value}")

@@ -1,4 +1,4 @@
-"""How a step size changes over the updates that it is used for."""
+"""How a step size, or another coefficient, changes over the updates that it is used for."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def rate(
     if kind == "harmonic":
         return initial / jnp.maximum(1, count // period)
     raise unknown("schedule", kind, ("constant", "linear", "harmonic"))
+
+
+def annealed(initial: Array | float, final: Array | float, period: int, count: Array) -> Array:
+    """A coefficient at update `count`: linear over `period` updates, or constant if that is 0."""
+    return rate("linear" if period else "constant", initial, final, period, count)

@@ -36,7 +36,7 @@ RECIPES = {
             input_noise=3.0,
         ),
         population=2,
-        settled=0.8,
+        settled=0.5,
     ),
     "published": Recipe(member=moment_matching.Config(), paper_decay=400),
 }

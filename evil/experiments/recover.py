@@ -26,7 +26,7 @@ from evil.evaluation import statistics
 from evil.experiments import artefacts, measure, retraining
 from evil.experiments.problem import Problem, random_return, read_problem
 from evil.imitation import bc, history, irl
-from evil.running import memory
+from evil.running import ahead, lanes, memory
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run
 from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel, Score
@@ -99,8 +99,8 @@ def _carry_out(
     """Go through all phases, measure, and fill the run directory; returns the summary."""
     key_bc, key_irl, key_again, key_measure = jax.random.split(jax.random.key(config.seed), 4)
 
-    def imitate(name: str, algorithm: Algorithm, key: Key, iterations: int) -> Outcome:
-        phase = Phase(
+    def imitating(name: str, algorithm: Algorithm, key: Key, iterations: int) -> Phase:
+        return Phase(
             name=name,
             algorithm=algorithm,
             data=problem.demos,
@@ -108,21 +108,9 @@ def _carry_out(
             iterations=iterations,
             chunk=config.chunk,
         )
-        return run(phase, session)
 
-    cloned = imitate("bc", cloning, key_bc, config.bc_iterations)
-    played_out = imitate("irl", game, key_irl, config.iterations)
-    outcomes = {"bc": cloned, "irl": played_out}
-    mode = config.deterministic
-    policies = {
-        # A clone's deviation is mostly its own error: it is judged, generously, by its mode.
-        "bc": measure.stacked_policy(cloning.policy, cloned.states, deterministic=True),
-        "irl": measure.stacked_policy(game.policy, played_out.states, deterministic=mode),
-    }
-    model: RewardModel = registry.make(config.algorithm.reward, problem.env)
-    reward_params = jax.vmap(game.reward)(played_out.states)
-    if config.num_retrained:
-        again = retraining.make(
+    def retrained(reward_params: PyTree) -> retraining.Retraining:
+        return retraining.make(
             config.algorithm.learner,
             model,
             problem.env,
@@ -133,6 +121,23 @@ def _carry_out(
             chunk=config.chunk,
             baselines=config.baselines,
         )
+
+    model: RewardModel = registry.make(config.algorithm.reward, problem.env)
+    playing = imitating("irl", game, key_irl, config.iterations)
+    cloned = run(imitating("bc", cloning, key_bc, config.bc_iterations), session)
+    compiled = _compile_retraining(game, playing, retrained) if config.num_retrained else None
+    played_out = run(playing, session)
+    outcomes = {"bc": cloned, "irl": played_out}
+    mode = config.deterministic
+    policies = {
+        # A clone's deviation is mostly its own error: it is judged, generously, by its mode.
+        "bc": measure.stacked_policy(cloning.policy, cloned.states, deterministic=True),
+        "irl": measure.stacked_policy(game.policy, played_out.states, deterministic=mode),
+    }
+    reward_params = jax.vmap(game.reward)(played_out.states)
+    if compiled is not None:
+        compiled()
+        again = retrained(reward_params)
         outcomes["retrain"] = run(again.phase, session)
         policies |= again.policies(outcomes["retrain"], deterministic=mode)
     session.progress.note(f"playing {config.evaluation_episodes} full episodes with each policy")
@@ -153,6 +158,15 @@ def _carry_out(
         summary |= write(session.directory, config, problem, outcomes, policies, reward_params)
         session.directory.write_summary(summary)
     return summary
+
+
+def _compile_retraining(
+    game: Algorithm, playing: Phase, retrained: Callable[[PyTree], retraining.Retraining]
+) -> Callable[[], None]:
+    """Begin to compile the retraining, of which the game's rewards have only the shapes yet."""
+    shapes = jax.eval_shape(jax.vmap(game.reward), lanes.abstract_states(playing))
+    unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return ahead.compile_ahead(retrained(unknown).phase)
 
 
 def summarise(

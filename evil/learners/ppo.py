@@ -22,11 +22,11 @@ from evil import normalise, schedules
 from evil.distributions import Family
 from evil.environments import episodes
 from evil.errors import UserError, at_least
-from evil.learners import estimates, losses, policies, returns, rollout, scaling
+from evil.learners import estimates, losses, minibatches, policies, returns, rollout, scaling
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
 from evil.networks.mlp import apply
-from evil.pytrees import merge_leading, pytree, take, traced
+from evil.pytrees import merge_leading, pytree, traced
 from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Transition
 
 
@@ -109,12 +109,6 @@ class State:
     key: Key
 
 
-def annealed(config: Config, first: Array | float, last: Array | float, iteration: Array) -> Array:
-    """A coefficient at an iteration: linear from first to last, or constant."""
-    kind = "linear" if config.anneal_iterations else "constant"
-    return schedules.rate(kind, first, last, config.anneal_iterations, iteration)
-
-
 def optimiser(hyper: Hyper) -> optax.GradientTransformation:
     """Adam on clipped gradients, without the step size, which `improve` applies."""
     return optax.chain(
@@ -156,35 +150,29 @@ def improve(
 ) -> tuple[PyTree, optax.OptState, Metrics]:
     """All epochs of minibatch steps on one rollout; diagnostics are means over the steps."""
     hyper = state.hyper
-    rate = annealed(config, hyper.learning_rate, hyper.final_learning_rate, state.iteration)
-    bonus = annealed(
-        config, hyper.entropy_coefficient, hyper.final_entropy_coefficient, state.iteration
-    )
+    when = (config.anneal_iterations, state.iteration)
+    rate = schedules.annealed(hyper.learning_rate, hyper.final_learning_rate, *when)
+    bonus = schedules.annealed(hyper.entropy_coefficient, hyper.final_entropy_coefficient, *when)
     hyper = dataclasses.replace(hyper, entropy_coefficient=bonus)
     transform = optimiser(hyper)
-    flat = merge_leading(batch)
-    size = flat.advantage.shape[0]
     gradient = jax.grad(loss, has_aux=True)
 
-    def minibatch(carry: PyTree, inputs: tuple[Array, Key]) -> tuple[PyTree, Metrics]:
+    def descend(carry: PyTree, rows: estimates.Batch, key: Key) -> tuple[PyTree, Metrics]:
         network, opt_state = carry
-        rows, key = inputs
-        grads, metrics = gradient(network, module, take(flat, rows), hyper, config, key)
+        grads, metrics = gradient(network, module, rows, hyper, config, key)
         metrics["learner/gradient_norm"] = optax.tree.norm(grads)
         updates, opt_state = transform.update(grads, opt_state, network)
         network = jax.tree.map(lambda p, u: p - rate * u, network, updates)
         return (network, opt_state), metrics
 
-    def epoch(carry: PyTree, key: Key) -> tuple[PyTree, Metrics]:
-        key_order, key_loss = jax.random.split(key)
-        order = jax.random.permutation(key_order, size).reshape(config.num_minibatches, -1)
-        keys = jax.random.split(key_loss, config.num_minibatches)
-        return jax.lax.scan(minibatch, carry, (order, keys))
-
-    carry = (state.network, state.optimiser)
-    keys = jax.random.split(key, config.num_epochs)
-    (network, opt_state), metrics = jax.lax.scan(epoch, carry, keys)
-    metrics = jax.tree.map(jnp.mean, metrics)
+    (network, opt_state), metrics = minibatches.passes(
+        key,
+        descend,
+        (state.network, state.optimiser),
+        merge_leading(batch),
+        epochs=config.num_epochs,
+        minibatches=config.num_minibatches,
+    )
     return network, opt_state, metrics | {"learner/learning_rate": rate}
 
 
@@ -214,10 +202,9 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         """The network with the deviation that is prescribed for an iteration, if one is."""
         if config.final_log_std is None:
             return network
-        start = config.network.initial_log_std
-        return actor_critic.prescribe(
-            network, annealed(config, start, config.final_log_std, iteration)
-        )
+        first, last = config.network.initial_log_std, config.final_log_std
+        log_std = schedules.annealed(first, last, config.anneal_iterations, iteration)
+        return actor_critic.prescribe(network, log_std)
 
     def fresh(key: Key, hyper: Hyper) -> dict[str, PyTree]:
         params = module.init(key, jnp.zeros((1, *env.spec.obs_shape)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -98,6 +99,7 @@ class Spread:
         if not self.spare:
             return sharded
 
+        @functools.wraps(function)
         def padded(*arguments: Any) -> Any:
             return _by_spec(self._strip, out, sharded(*_by_spec(self._pad, specs, arguments)))
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evil import schedules
 from evil.errors import UserError
 from evil.learners import estimates, ppo
 from evil.networks import actor_critic
@@ -231,10 +232,9 @@ def test_learning_rate_falls_linearly(small):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_learning_rate_is_constant_without_annealing():
-    config = dataclasses.replace(SMALL, anneal_iterations=0)
+def test_coefficients_are_constant_without_annealing():
     for iteration in (0, 1000):
-        found = ppo.annealed(config, jnp.float32(0.3), jnp.float32(0.1), jnp.int32(iteration))
+        found = schedules.annealed(jnp.float32(0.3), jnp.float32(0.1), 0, jnp.int32(iteration))
         np.testing.assert_array_equal(found, jnp.float32(0.3))
 
 

@@ -114,7 +114,8 @@ def title(run: str | Path) -> str:
 
 def spread(curves: Sequence[Curve]) -> str:
     """What line and band of these curves are, for a subtitle."""
-    lanes = max(curve.lanes for curve in curves)
-    if lanes == 1:
+    fewest, most = (choose(curve.lanes for curve in curves) for choose in (min, max))
+    if most == 1:
         return "one seed"
-    return f"mean of {lanes} seeds, {'quartiles' if lanes >= 4 else 'range'} shaded"
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"mean of {number} seeds, {'quartiles' if most >= 4 else 'range'} shaded"

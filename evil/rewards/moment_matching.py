@@ -12,6 +12,10 @@ distance maximises: it falls at a steady rate with the distance from the expert.
 arbitrary and decides whether living on pays, so b is the least that the agent has met: a policy
 is paid for surviving, which is why runs report the survival baseline.
 
+The distance itself misleads: who stands still in a posture of the expert's is nearer to it than who
+moves clumsily. With noise on the inputs of both during updates, f separates two blurred
+distributions, and sees only what differs on the whole.
+
 Reference: swamy2021moments, sapora2024evil, gulrajani2017improved, petzka2018regularization
 """
 

@@ -171,6 +171,19 @@ def test_a_curve_ignores_what_is_not_finite_and_keeps_the_last_of_repeated_steps
     assert runs.curve(logged, "irl", "return") is None
 
 
+@pytest.mark.parametrize(
+    ("lanes", "expected"),
+    [
+        ([1, 1], "one seed"),
+        ([2, 2], "mean of 2 seeds, range shaded"),
+        ([1, 5], "mean of 1 to 5 seeds, quartiles shaded"),
+    ],
+)
+def test_a_subtitle_says_how_many_seeds_there_are(lanes, expected):
+    curves = [runs.Curve(steps=np.array([1]), values=np.zeros((1, n))) for n in lanes]
+    assert runs.spread(curves) == expected
+
+
 def test_four_seeds_have_quartiles():
     found = runs.Curve(steps=np.array([1]), values=np.array([[0.0, 1.0, 2.0, 3.0]]))
     assert [edge.item() for edge in found.band] == [0.75, 2.25]

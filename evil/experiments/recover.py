@@ -165,8 +165,8 @@ def _compile_retraining(
 ) -> Callable[[], None]:
     """Begin to compile the retraining, of which the game's rewards have only the shapes yet."""
     shapes = jax.eval_shape(jax.vmap(game.reward), lanes.abstract_states(playing))
-    unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return ahead.compile_ahead(retrained(unknown).phase)
+    placeholder = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return ahead.compile_ahead(retrained(placeholder).phase)
 
 
 def summarise(

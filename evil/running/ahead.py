@@ -27,7 +27,7 @@ def compile_ahead(phase: Phase) -> Callable[[], None]:
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile-ahead")
     compiling = pool.submit(_compile, phase)
     pool.shutdown(wait=False)
-    return lambda: compiling.result()
+    return compiling.result
 
 
 def _compile(phase: Phase) -> None:

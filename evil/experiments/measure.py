@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from evil.evaluation import episodes, statistics
@@ -46,27 +47,57 @@ def judged(
     rewards: Mapping[str, PyTree],
 ) -> dict[str, Judged]:
     """As `returns`, with returns under a recovered reward: `rewards` has each lane's parameters."""
-    by_act: dict[Any, list[str]] = {}
-    for name, policy in policies.items():
-        by_act.setdefault(policy.act, []).append(name)
     found: dict[str, Judged] = {}
-    for names in by_act.values():
+    for names in _by_act(policies):
         # Through the host: lanes of different phases may lie on different devices.
         stacked = [jax.device_get((policies[name].params, rewards[name])) for name in names]
         params = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stacked)
-        template = policies[names[0]]
-
-        def one(params: Any, key: Key, template: Policy = template) -> tuple[jax.Array, jax.Array]:
-            params, reward_params = params
-            policy = dataclasses.replace(template, params=params)
-            return episodes.judged(env, policy, key, num_episodes, score, reward_params)
-
-        played = jax.device_get(jax.jit(jax.vmap(one, (0, None)))(params, key))
+        program = _program(env, policies[names[0]], num_episodes, score)
+        played = jax.device_get(program(params, key))
         counts = [jax.tree.leaves(tree)[0].shape[0] for tree in stacked]
         parts = [np.split(x, np.cumsum(counts)[:-1]) for x in played]
         for name, true, recovered in zip(names, *parts, strict=True):
             found[name] = Judged(true=true, recovered=recovered)
     return {name: found[name] for name in policies}
+
+
+def compile_judged(
+    env: Environment,
+    policies: Mapping[str, Policy],
+    key: Key,
+    num_episodes: int,
+    score: Score,
+    rewards: Mapping[str, PyTree],
+) -> None:
+    """Compile the programs of `judged`, of whose policies and rewards only the shapes matter."""
+    for names in _by_act(policies):
+
+        def joined(*leaves: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            lanes = sum(leaf.shape[0] for leaf in leaves)
+            return jax.ShapeDtypeStruct((lanes, *leaves[0].shape[1:]), leaves[0].dtype)
+
+        stacked = [(policies[name].params, rewards[name]) for name in names]
+        program = _program(env, policies[names[0]], num_episodes, score)
+        program.lower(jax.tree.map(joined, *stacked), key).compile()
+
+
+def _by_act(policies: Mapping[str, Policy]) -> list[list[str]]:
+    """Names of the policies that one program can play."""
+    groups: dict[Any, list[str]] = {}
+    for name, policy in policies.items():
+        groups.setdefault(policy.act, []).append(name)
+    return list(groups.values())
+
+
+def _program(env: Environment, template: Policy, num_episodes: int, score: Score) -> Any:
+    """The jitted function of policy and reward parameters `[L, ...]` and a key."""
+
+    def one(params: tuple[PyTree, PyTree], key: Key) -> tuple[jax.Array, jax.Array]:
+        policy_params, reward_params = params
+        policy = dataclasses.replace(template, params=policy_params)
+        return episodes.judged(env, policy, key, num_episodes, score, reward_params)
+
+    return jax.jit(jax.vmap(one, (0, None)))
 
 
 def reward_of_each(policy: Policy, reward_params: PyTree) -> PyTree:
@@ -76,7 +107,7 @@ def reward_of_each(policy: Policy, reward_params: PyTree) -> PyTree:
     """
     lanes = jax.tree.leaves(policy.params)[0].shape[0]
     rewards = jax.tree.leaves(reward_params)[0].shape[0]
-    return jax.tree.map(lambda x: np.repeat(x, lanes // rewards, axis=0), reward_params)
+    return jax.tree.map(lambda x: jnp.repeat(x, lanes // rewards, axis=0), reward_params)
 
 
 def mean_return(env: Environment, policy: Policy, key: Key, num_episodes: int) -> float:

@@ -66,6 +66,7 @@ ROWS = (
         recipe="published",
     ),
     Row("recent", "recent policies count for more", {"algorithm.recency": 1.0}),
+    Row("stratified", "every batch draws evenly from all ages", {"algorithm.stratified": True}),
     # Who fills it.
     Row("alone", "one policy, never begun again", {"algorithm.population": 1}),
     Row(
@@ -73,13 +74,30 @@ ROWS = (
         "the policy itself begun again by chance, as published",
         {"algorithm.population": 1, "algorithm.reset_probability": 0.03},
     ),
+    Row(
+        "alternating",
+        "beginners six times instead of three, and a reward that answers them to the end",
+        {"algorithm.rejuvenation": 40, MEMBER + "schedule": "constant"},
+    ),
     # The form of the reward.
     Row("sigmoid", "bounded between 0 and 1", {MEMBER + "output": "sigmoid"}),
+    Row("logit", "fitted between 0 and 1, paid as log-odds", {MEMBER + "output": "logit"}),
+    Row("clipped", "between 0 and 1, straight in between", {MEMBER + "output": "clipped"}),
     Row("two-sided", "slopes below the target are penalised too", {MEMBER + "one_sided": False}),
     Row("expert-units", "inputs in units of the expert's spread", {MEMBER + "normalise": "expert"}),
     Row("centred", "the agent's mean is worth nothing", {MEMBER + "baseline": "agent"}),
     Row("no-baseline", "the level is left to chance", {MEMBER + "baseline": "none"}),
     Row("penalty-1", "a tenth of the penalty's weight", {MEMBER + "gradient_penalty": 1.0}),
+    Row(
+        "spectral",
+        "weights of norm one instead of a penalty",
+        {MEMBER + "spectral": True, MEMBER + "gradient_penalty": 0.0},
+    ),
+    Row("absorbing", "death goes on for a hundred steps", {MEMBER + "absorbing_steps": 100}),
+    # How it is fitted.
+    Row("optimistic", "the gradient's last change once more", {MEMBER + "optimism": 1.0}),
+    Row("constant-rate", "a step size that never falls", {MEMBER + "schedule": "constant"}),
+    Row("harmonic-rate", "a step size that falls as 1/t", {MEMBER + "schedule": "harmonic"}),
     # How coarsely it sees.
     Row("sharp", "no noise on the inputs", {MEMBER + "input_noise": 0.0}),
     Row("noise-1", "a third of the noise", {MEMBER + "input_noise": 1.0}),
@@ -98,6 +116,7 @@ ROWS = (
     # Its size.
     Row("linear-model", "a reward linear in the observation", {MEMBER + "hidden": ()}),
     Row("wide", "wider discriminators", {MEMBER + "hidden": (256, 256)}),
+    Row("deep", "deeper discriminators", {MEMBER + "hidden": (64, 64, 64, 64)}),
     Row("single", "one discriminator", {"algorithm.reward.size": 1}),
     Row("minimum", "the ensemble's minimum", {"algorithm.reward.reduction": "minimum"}),
     Row(

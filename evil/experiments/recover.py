@@ -12,24 +12,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from evil import registry
-from evil.demonstrations import Demonstrations, sample, transitions
 from evil.errors import at_least
-from evil.evaluation import statistics
-from evil.experiments import artefacts, measure, retraining
-from evil.experiments.problem import Problem, random_return, read_problem
-from evil.imitation import bc, history, irl
-from evil.running import ahead, lanes, memory
-from evil.running.directory import RunDirectory
-from evil.running.runner import Outcome, Phase, Session, run
-from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel, Score
+from evil.experiments import findings, measure, retraining
+from evil.experiments.problem import Problem, read_problem
+from evil.imitation import bc, irl
+from evil.running import ahead, lanes
+from evil.running.runner import Phase, Session, run
+from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +72,8 @@ class Config:
     """The baseline."""
 
 
-def study(config: Config) -> Callable[[Session], dict[str, Any]]:
-    """Read and check everything that the study needs; what is returned then carries it out."""
+def study(config: Config) -> Study:
+    """Read and check everything that the study needs; call what is returned to carry it out."""
     at_least(
         1,
         num_seeds=config.num_seeds,
@@ -89,183 +84,132 @@ def study(config: Config) -> Callable[[Session], dict[str, Any]]:
     )
     at_least(0, num_retrained=config.num_retrained)
     problem = read_problem(config)
-    cloning, game = bc.make(config.bc, problem.env), irl.make(config.algorithm, problem.env)
-    return functools.partial(_carry_out, config, problem, cloning, game)
+    return Study(
+        config=config,
+        problem=problem,
+        cloning=bc.make(config.bc, problem.env),
+        game=irl.make(config.algorithm, problem.env),
+        model=registry.make(config.algorithm.reward, problem.env),
+    )
 
 
-def _carry_out(
-    config: Config, problem: Problem, cloning: Algorithm, game: Algorithm, session: Session
-) -> dict[str, Any]:
-    """Go through all phases, measure, and fill the run directory; returns the summary."""
-    key_bc, key_irl, key_again, key_measure = jax.random.split(jax.random.key(config.seed), 4)
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A main study that is ready to begin."""
 
-    def imitating(name: str, algorithm: Algorithm, key: Key, iterations: int) -> Phase:
+    config: Config
+    problem: Problem
+    cloning: Algorithm
+    game: Algorithm
+    model: RewardModel  # the reward of the game
+
+    def __call__(self, session: Session) -> dict[str, Any]:
+        """Go through all phases, measure, and fill the run directory; returns the summary."""
+        config, problem = self.config, self.problem
+        key_bc, key_irl, key_again, key_judge = jax.random.split(jax.random.key(config.seed), 4)
+        cloning = self.imitating("bc", self.cloning, key_bc, config.bc_iterations)
+        playing = self.imitating("irl", self.game, key_irl, config.iterations)
+        outcomes = {"bc": run(cloning, session)}
+
+        # Of the rewards that are still to be recovered the shapes are known, and these suffice to
+        # compile what comes after the game.
+        shapes = jax.eval_shape(jax.vmap(self.game.reward), lanes.abstract_states(playing))
+        again = self.retraining(_zeros(shapes), key_again)
+        phases = [cloning, playing] + ([] if again is None else [again.phase])
+        jobs = [functools.partial(ahead.compile_phase, phase) for phase in phases[2:]]
+        jobs.append(functools.partial(self.compile_judging, phases, again, key_judge))
+        *compiled_again, compiled_judging = ahead.compile_ahead(*jobs)
+
+        outcomes["irl"] = run(playing, session)
+        reward_params = jax.vmap(self.game.reward)(outcomes["irl"].states)
+        again = self.retraining(reward_params, key_again)
+        if again is not None:
+            for wait in compiled_again:
+                wait()
+            outcomes["retrain"] = run(again.phase, session)
+
+        session.progress.note(
+            f"playing {config.evaluation_episodes} full episodes with each policy"
+        )
+        compiled_judging()
+        states = {name: outcome.states for name, outcome in outcomes.items()}
+        policies, rewards = self.everybody(states, again)
+        played = measure.judged(*self.judging(policies, rewards, key_judge))
+        summary = findings.summarise(config, problem, outcomes, played, key_judge)
+        expert = findings.expert_under(self.model.score, problem.demos, reward_params)
+        summary["under_recovered_reward"] = {"expert": measure.summarise(expert)} | {
+            name: measure.summarise(one.recovered) for name, one in played.items()
+        }
+        if session.directory is not None:
+            summary |= findings.write(
+                session.directory, config, problem, outcomes, policies, reward_params
+            )
+            session.directory.write_summary(summary)
+        return summary
+
+    def imitating(self, name: str, algorithm: Algorithm, key: Key, iterations: int) -> Phase:
+        """A phase in which every seed learns from the same demonstrations."""
         return Phase(
             name=name,
             algorithm=algorithm,
-            data=problem.demos,
-            keys=jax.random.split(key, config.num_seeds),
+            data=self.problem.demos,
+            keys=jax.random.split(key, self.config.num_seeds),
             iterations=iterations,
-            chunk=config.chunk,
+            chunk=self.config.chunk,
         )
 
-    def retrained(reward_params: PyTree) -> retraining.Retraining:
+    def retraining(self, reward_params: PyTree, key: Key) -> retraining.Retraining | None:
+        """Fresh policies on the game's rewards `[S, ...]`, if any are wanted."""
+        if not self.config.num_retrained:
+            return None
         return retraining.make(
-            config.algorithm.learner,
-            model,
-            problem.env,
+            self.config.algorithm.learner,
+            self.model,
+            self.problem.env,
             reward_params,
-            key_again,
-            per_reward=config.num_retrained,
-            iterations=config.iterations,
-            chunk=config.chunk,
-            baselines=config.baselines,
+            key,
+            per_reward=self.config.num_retrained,
+            iterations=self.config.iterations,
+            chunk=self.config.chunk,
+            baselines=self.config.baselines,
         )
 
-    model: RewardModel = registry.make(config.algorithm.reward, problem.env)
-    playing = imitating("irl", game, key_irl, config.iterations)
-    cloned = run(imitating("bc", cloning, key_bc, config.bc_iterations), session)
-    compiled = _compile_retraining(game, playing, retrained) if config.num_retrained else None
-    played_out = run(playing, session)
-    outcomes = {"bc": cloned, "irl": played_out}
-    mode = config.deterministic
-    policies = {
-        # A clone's deviation is mostly its own error: it is judged, generously, by its mode.
-        "bc": measure.stacked_policy(cloning.policy, cloned.states, deterministic=True),
-        "irl": measure.stacked_policy(game.policy, played_out.states, deterministic=mode),
-    }
-    reward_params = jax.vmap(game.reward)(played_out.states)
-    if compiled is not None:
-        compiled()
-        again = retrained(reward_params)
-        outcomes["retrain"] = run(again.phase, session)
-        policies |= again.policies(outcomes["retrain"], deterministic=mode)
-    session.progress.note(f"playing {config.evaluation_episodes} full episodes with each policy")
-    played = measure.judged(
-        problem.env,
-        _sharing_act(policies, config),
-        key_measure,
-        config.evaluation_episodes,
-        model.score,
-        {name: measure.reward_of_each(policy, reward_params) for name, policy in policies.items()},
-    )
-    summary = summarise(config, problem, outcomes, played, key_measure)
-    expert = _expert_under(model.score, problem.demos, reward_params)
-    summary["under_recovered_reward"] = {"expert": measure.summarise(expert)} | {
-        name: measure.summarise(one.recovered) for name, one in played.items()
-    }
-    if session.directory is not None:
-        summary |= write(session.directory, config, problem, outcomes, policies, reward_params)
-        session.directory.write_summary(summary)
-    return summary
+    def everybody(
+        self, states: dict[str, PyTree], again: retraining.Retraining | None
+    ) -> tuple[dict[str, Policy], dict[str, PyTree]]:
+        """All policies, stacked by kind, and the recovered reward that goes with each."""
+        mode = self.config.deterministic
+        policies = {
+            # A clone's deviation is mostly its own error: it is judged, generously, by its mode.
+            "bc": measure.stacked_policy(self.cloning.policy, states["bc"], deterministic=True),
+            "irl": measure.stacked_policy(self.game.policy, states["irl"], deterministic=mode),
+        }
+        if again is not None:
+            policies |= again.policies(states["retrain"], deterministic=mode)
+        policies = _sharing_act(policies, self.config)
+        reward_params = jax.vmap(self.game.reward)(states["irl"])
+        return policies, {
+            name: measure.reward_of_each(policy, reward_params) for name, policy in policies.items()
+        }
+
+    def judging(
+        self, policies: dict[str, Policy], rewards: dict[str, PyTree], key: Key
+    ) -> tuple[Any, ...]:
+        """What `measure.judged` needs to know."""
+        episodes = self.config.evaluation_episodes
+        return self.problem.env, policies, key, episodes, self.model.score, rewards
+
+    def compile_judging(
+        self, phases: list[Phase], again: retraining.Retraining | None, key: Key
+    ) -> None:
+        """Compile the last part of the study before there is anybody to play it."""
+        states = {phase.name: lanes.abstract_states(phase) for phase in phases}
+        policies, rewards = jax.eval_shape(lambda states: self.everybody(states, again), states)
+        measure.compile_judged(*self.judging(policies, rewards, key))
 
 
-def _compile_retraining(
-    game: Algorithm, playing: Phase, retrained: Callable[[PyTree], retraining.Retraining]
-) -> Callable[[], None]:
-    """Begin to compile the retraining, of which the game's rewards have only the shapes yet."""
-    shapes = jax.eval_shape(jax.vmap(game.reward), lanes.abstract_states(playing))
-    placeholder = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return ahead.compile_ahead(retrained(placeholder).phase)
-
-
-def summarise(
-    config: Config,
-    problem: Problem,
-    outcomes: dict[str, Outcome],
-    played: dict[str, measure.Judged],
-    key: Key,
-) -> dict[str, Any]:
-    """What a run has to say for itself, by the contract of the run directory."""
-    game = outcomes["irl"]
-    named = {f"{name}_return": measure.summarise(one.true) for name, one in played.items()}
-    return {
-        "env": problem.env.spec.name,
-        "backend": problem.env.spec.backend,
-        "algorithm": "irl_plus" if config.irl_plus else "irl",
-        "preset": config.preset,
-        "seed": config.seed,
-        "seeds": config.num_seeds,
-        "expert_return": problem.expert_return,
-        "random_return": random_return(problem, key, config.evaluation_episodes),
-        "demonstrations": int(problem.demos.length.shape[0]),
-        "env_steps": game.env_steps,
-        "wall_s": sum(outcome.wall_s for outcome in outcomes.values()),
-        "compile_s": sum(outcome.compile_s for outcome in outcomes.values()),
-        "env_steps_per_s": game.env_steps_per_s,
-        "peak_memory_mb": memory.peak_memory_mb(),
-        "final_return": named.pop("irl_return"),
-        **named,
-        "phases": {
-            name: {
-                "wall_s": outcome.wall_s,
-                "compile_s": outcome.compile_s,
-                "env_steps_per_s": outcome.env_steps_per_s,
-                "frozen": [dataclasses.asdict(lane) for lane in outcome.frozen],
-            }
-            for name, outcome in outcomes.items()
-        },
-    }
-
-
-def write(
-    directory: RunDirectory,
-    config: Config,
-    problem: Problem,
-    outcomes: dict[str, Outcome],
-    policies: dict[str, Policy],
-    reward_params: PyTree,
-) -> dict[str, Any]:
-    """Policies and rewards of every seed, and the landmark data; returns what they show."""
-    spec, network = problem.env.spec, config.algorithm.learner.network
-    for name, policy in policies.items():
-        kind = config.bc.network if name == "bc" else network
-        actions = "mode" if name == "bc" or config.deterministic else "sampled"
-        for lane in range(jax.tree.leaves(policy.params)[0].shape[0]):
-            single = measure.unstack(policy, lane)
-            path = directory.policy / f"{name}-{lane}"
-            artefacts.save_policy(path, single, kind, spec, actions=actions)
-    for lane in range(config.num_seeds):
-        single = jax.tree.map(lambda x, lane=lane: x[lane], reward_params)
-        artefacts.save_reward(
-            directory.reward / f"reward-{lane}", single, config.algorithm.reward, spec
-        )
-    if spec.landmark is None:
-        return {}
-    arrays = landmark(config, problem, outcomes["irl"].states, reward_params)
-    np.savez_compressed(directory.path / "landmark.npz", **arrays)
-    correlation = statistics.correlation(arrays["expert_x"], arrays["expert_reward"])
-    together = statistics.correlation(
-        np.concatenate([arrays["expert_x"], arrays["agent_x"]]),
-        np.concatenate([arrays["expert_reward"], arrays["agent_reward"]]),
-    )
-    return {"landmark_correlation": {"expert": correlation, "together": together}}
-
-
-def landmark(
-    config: Config, problem: Problem, states: PyTree, reward_params: PyTree, num: int = 4096
-) -> dict[str, Any]:
-    """The recovered reward beside the observation that the task is about, for the first seed.
-
-    Of the expert's steps and of those in the agent's history: of all its policies in IRL++, of
-    the last one in plain IRL.
-    """
-    spec, demos = problem.env.spec, problem.demos
-    assert spec.landmark is not None
-    index, label = spec.landmark
-    model: RewardModel = registry.make(config.algorithm.reward, problem.env)
-    first = jax.tree.map(lambda x: x[0], (states.history, reward_params))
-    ring, params = first
-    key_expert, key_agent = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1))
-    arrays: dict[str, Any] = {"label": np.array(label)}
-    for who, steps in (
-        ("expert", sample(key_expert, demos, num)),
-        ("agent", history.sample(key_agent, ring, num)),
-    ):
-        rewards, _ = model.score.apply(params, model.score.memory(num), steps)
-        arrays[f"{who}_x"] = np.asarray(steps.obs[:, index])
-        arrays[f"{who}_reward"] = np.asarray(rewards)
-    return arrays
+def _zeros(shapes: PyTree) -> PyTree:
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
 def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Policy]:
@@ -283,16 +227,3 @@ def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Polic
     for name in set(policies) - {"bc"}:
         found[name] = dataclasses.replace(policies["irl"], params=policies[name].params)
     return found
-
-
-def _expert_under(score: Score, demos: Demonstrations, reward_params: PyTree) -> np.ndarray:
-    """Returns `[S, E]` of the demonstrated episodes under each recovered reward."""
-    count, steps = demos.action.shape[:2]
-    rows = transitions(demos, jnp.arange(count * steps).reshape(count, steps).T)  # [T, E]
-    happened = jnp.arange(steps)[:, None] < demos.length[None]
-
-    def judge(params: PyTree) -> jax.Array:
-        rewards, _ = score.apply(params, score.memory(count), rows)
-        return jnp.sum(rewards, axis=0, where=happened)
-
-    return np.asarray(jax.jit(jax.vmap(judge))(reward_params))

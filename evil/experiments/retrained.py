@@ -61,7 +61,7 @@ def retrain(
     )
     loaded_policies = [
         evaluate.Loaded(f"{name}-{lane}", env, measure.unstack(stacked, lane))
-        for name, stacked in again.policies(run(again.phase, session)).items()
+        for name, stacked in again.policies(run(again.phase, session).states).items()
         for lane in range(jax.tree.leaves(stacked.params)[0].shape[0])
     ]
     return Retrained(env=env, played=evaluate.play(loaded_policies, key_play, num_episodes))

@@ -18,7 +18,7 @@ from evil import registry
 from evil.experiments import measure
 from evil.learners import alone
 from evil.rewards import combine, fixed
-from evil.running.runner import Outcome, Phase
+from evil.running.runner import Phase
 from evil.seams import Algorithm, Environment, Key, Policy, PyTree, RewardModel
 
 
@@ -28,10 +28,10 @@ class Retraining:
 
     phase: Phase
 
-    def policies(self, outcome: Outcome, *, deterministic: bool = False) -> dict[str, Policy]:
-        """What each group of lanes has learned, stacked over its lanes."""
+    def policies(self, states: PyTree, *, deterministic: bool = False) -> dict[str, Policy]:
+        """What each group of lanes has learned by the phase's `states`, stacked over its lanes."""
         stacked = measure.stacked_policy(
-            self.phase.algorithm.policy, outcome.states, deterministic=deterministic
+            self.phase.algorithm.policy, states, deterministic=deterministic
         )
         found, start = {}, 0
         for name, size in self.phase.groups:

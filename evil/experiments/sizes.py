@@ -25,7 +25,7 @@ class Size:
 # Few environments and long rollouts: with 512 x 32, one hopper in four stays in a gait worth 1700.
 # The deviation is prescribed, because on a recovered reward policies lose theirs early.
 LOCOMOTION = ppo.Config(
-    num_envs=128, num_steps=128, num_epochs=4, num_minibatches=32, final_log_std=-1.1,
+    num_envs=128, num_steps=128, num_epochs=4, num_minibatches=32, final_log_std=-2.0,
 )  # fmt: skip
 # Its physics costs five times hopper's: smaller rollouts, more of them.
 CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=64, num_steps=64, num_minibatches=8)

@@ -46,13 +46,20 @@ def write(ring: Ring, rows: PyTree) -> Ring:
     )
 
 
-def sample(key: Key, ring: Ring, num: int, *, recency: float = 0.0) -> PyTree:
+def sample(
+    key: Key, ring: Ring, num: int, *, recency: float = 0.0, stratified: bool = False
+) -> PyTree:
     """`num` rows, with replacement, from those written; at least one must be.
 
     A row's age, as a share of the oldest row's, is distributed as U^(1 + recency) with U uniform:
-    0 draws all rows alike, 1 the newest hundredth ten times as often.
+    0 draws all rows alike, 1 the newest hundredth ten times as often. If `stratified`, one U lies
+    in each `num`-th of the unit interval, so that every age has its share in every batch; the rows
+    come in random order all the same.
     """
     capacity = jax.tree.leaves(ring.rows)[0].shape[0]
-    share = jax.random.uniform(key, (num,)) ** (1.0 + recency)
-    age = jnp.minimum((share * ring.count).astype(jnp.int32), ring.count - 1)
-    return take(ring.rows, (ring.next_row - 1 - age) % capacity)
+    key_share, key_order = jax.random.split(key)
+    share = jax.random.uniform(key_share, (num,))
+    if stratified:
+        share = (jax.random.permutation(key_order, num) + share) / num
+    age = (share ** (1.0 + recency) * ring.count).astype(jnp.int32)
+    return take(ring.rows, (ring.next_row - 1 - jnp.minimum(age, ring.count - 1)) % capacity)

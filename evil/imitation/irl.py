@@ -17,7 +17,7 @@ Reference: sapora2024evil, swamy2021moments
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,8 @@ class Config:
     """Rows that a history of all policies holds before it overwrites the oldest."""
     recency: float = 0.0
     """How much likelier recent rows of the history are drawn: see `evil.imitation.history`."""
+    stratified: bool = False
+    """Whether every batch draws evenly from all ages of the history."""
     reset_probability: float = 0.0
     """Probability p of replacing the policy by a fresh one, at the first iteration."""
     reset_schedule: Literal["linear", "harmonic"] = "linear"
@@ -90,14 +92,16 @@ def improve_reward(
     ring: history.Ring,
     demos: Demonstrations,
     num_updates: int,
-    *,
-    recency: float = 0.0,
+    **sampling: Any,
 ) -> tuple[PyTree, Metrics]:
-    """Updates of the reward on fresh batches; diagnostics are means over them."""
+    """Updates of the reward on fresh batches; diagnostics are means over them.
+
+    `sampling` is how `history.sample` draws the agent's rows.
+    """
 
     def advance(state: PyTree, key: Key) -> tuple[PyTree, Metrics]:
         key_agent, key_expert, key_update = jax.random.split(key, 3)
-        agent = history.sample(key_agent, ring, reward.batch_size, recency=recency)
+        agent = history.sample(key_agent, ring, reward.batch_size, **sampling)
         expert = sample(key_expert, demos, reward.batch_size)
         return reward.update(key_update, state, agent, expert)
 
@@ -199,6 +203,7 @@ def make(config: Config, env: Environment) -> Algorithm:
             demos,
             config.updates_per_iteration,
             recency=config.recency,
+            stratified=config.stratified,
         )
         state = State(
             learner=learner_state,

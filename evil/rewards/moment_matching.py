@@ -33,9 +33,10 @@ from jax import Array
 from evil import normalise, schedules
 from evil.demonstrations.demonstrations import Demonstrations, transitions
 from evil.errors import at_least, unknown
+from evil.networks import spectral
 from evil.networks.mlp import MLP, activation, apply
 from evil.pytrees import pytree, traced
-from evil.rewards import features, memoryless
+from evil.rewards import absorbing, features, levels, memoryless, outputs
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
 
 
@@ -67,12 +68,21 @@ class Config:
     """Updates over which a linear schedule falls; the period of a harmonic one."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay. Traced."""
-    output: Literal["sigmoid", "linear"] = "sigmoid"
-    """f as the network's output in (0, 1), or unbounded."""
+    optimism: float = 0.0
+    """How much of the gradient's last change is expected again: 0 is plain descent, 1 optimistic.
+    Traced."""
+    spectral: bool = False
+    """Whether every layer's weights are divided by their largest singular value."""
+    output: outputs.Output = "sigmoid"
+    """f as the network's output between 0 and 1 (sigmoid, clipped), unbounded (linear), or bounded
+    while it is fitted and unbounded when it is paid (logit)."""
     normalise: Literal["expert", "pooled"] = "expert"
     """Units of the inputs: the spread of the expert's, or the running one of expert and agent."""
-    baseline: Literal["none", "agent", "least"] = "none"
-    """What is subtracted from f: nothing, or the agent's running mean or fifth percentile."""
+    baseline: levels.Kind = "none"
+    """What is subtracted from the reward: nothing, or its running mean (agent) or fifth percentile
+    (least) over what the agent does."""
+    absorbing_steps: int = 0
+    """Steps for which an episode that terminated goes on in an absorbing state; 0: it is over."""
     input_noise: float = 0.0
     """Standard deviation of noise on standardised inputs during updates. Traced."""
     averaging: float = 0.0
@@ -91,6 +101,7 @@ class Hyper:
     learning_rate: Array
     final_learning_rate: Array
     weight_decay: Array
+    optimism: Array
     input_noise: Array
     averaging: Array
 
@@ -101,6 +112,7 @@ class State:
 
     network: PyTree
     average: PyTree  # of the network's weights: what rewards are read from
+    singular: PyTree  # vectors that follow the weights' leading singular ones, or ()
     moments: normalise.Moments  # [F] of the inputs
     baseline: Array  # [] b
     optimiser: optax.OptState
@@ -142,105 +154,123 @@ def loss(
     return hyper.gradient_penalty * penalty - gap, metrics
 
 
-def track_baseline(kind: str, baseline: Array, values: Array, count: Array) -> Array:
-    """b `[]` after f of the agent's batch `[N]` in update number `count`, from 0.
-
-    f changes from update to update, so b follows with a memory of about fifty of them.
-    """
-    if kind == "none":
-        return baseline
-    found = values.mean() if kind == "agent" else jnp.quantile(values, 0.05)
-    return baseline + (found - baseline) * jnp.maximum(0.02, 1.0 / (count + 1))
-
-
 def make(config: Config, env: Environment) -> RewardModel:
     """Bind the discriminator to an environment's observations and actions."""
     activation(config.activation)  # a wrong name is refused here, not when it is first applied
     for kind, name, known in (
         ("reward inputs", config.inputs, features.NAMES),
-        ("reward output", config.output, ("sigmoid", "linear")),
+        ("reward output", config.output, outputs.FORMS),
         ("reward normalisation", config.normalise, ("expert", "pooled")),
-        ("reward baseline", config.baseline, ("none", "agent", "least")),
+        ("reward baseline", config.baseline, levels.KINDS),
     ):
         if name not in known:
             raise unknown(kind, name, known)
     at_least(1, batch_size=config.batch_size, schedule_updates=config.schedule_updates)
+    at_least(0, absorbing_steps=config.absorbing_steps)
     module = MLP(config.hidden, 1, config.activation, output_gain=2.0**0.5)
-    spec = env.spec
+    form, spec, steps = outputs.FORMS[config.output], env.spec, config.absorbing_steps
 
-    def function(network: PyTree, inputs: Array) -> Array:
-        """f `[...]` of standardised inputs `[..., F]`."""
-        values = apply(module, network, inputs).squeeze(-1)
-        return jax.nn.sigmoid(values) if config.output == "sigmoid" else values
+    def units(moments: normalise.Moments) -> tuple[Array, Array]:
+        return features.units(moments, floor=config.deviation_floor)
+
+    def inputs_of(mean: Array, std: Array, transitions: Transition) -> Array:
+        """What the network sees, `[..., F]`, in standardised units."""
+        inputs = features.select(config.inputs, spec, transitions)
+        inputs = features.standardise(mean, std, inputs)
+        return absorbing.extend(inputs) if steps else inputs
+
+    def output(network: PyTree, inputs: Array) -> Array:
+        return apply(module, network, inputs).squeeze(-1)
+
+    def fitted(network: PyTree, singular: PyTree, inputs: Array) -> Array:
+        """f `[...]` of the network's inputs `[..., F]`."""
+        network = spectral.normalise(network, singular) if config.spectral else network
+        return form.fitted(output(network, inputs))
 
     def init(key: Key, demos: Demonstrations) -> State:
-        inputs = features.select(config.inputs, spec, transitions(demos, demos.rows))
+        rows = transitions(demos, demos.rows)
         valid = jnp.arange(demos.rows.shape[0]) < demos.count
-        moments = features.moments(inputs, valid)
-        network = module.init(key, moments.mean[None])
+        moments = features.moments(features.select(config.inputs, spec, rows), valid)
+        network = module.init(key, inputs_of(*units(moments), rows)[:1])
+        hyper = traced(Hyper, config)
         return State(
             network=network,
             average=network,
+            singular=spectral.init(network) if config.spectral else (),
             moments=moments,
             baseline=jnp.zeros(()),
-            optimiser=_adam().init(network),
+            optimiser=optimiser(hyper).init(network),
             count=jnp.zeros((), jnp.int32),
-            hyper=traced(Hyper, config),
+            hyper=hyper,
         )
 
     def params(state: State) -> PyTree:
-        mean, std = features.units(state.moments, floor=config.deviation_floor)
-        return {"network": state.average, "mean": mean, "std": std, "baseline": state.baseline}
+        mean, std = units(state.moments)
+        network = state.average
+        if config.spectral:
+            network = spectral.normalise(network, state.singular)
+        return {"network": network, "mean": mean, "std": std, "baseline": state.baseline}
 
     def score(params: PyTree, transitions: Transition) -> Array:
-        inputs = features.select(config.inputs, spec, transitions)
-        inputs = features.standardise(params["mean"], params["std"], inputs)
-        return function(params["network"], inputs) - params["baseline"]
+        def paid(inputs: Array) -> Array:
+            return form.paid(output(params["network"], inputs)) - params["baseline"]
+
+        rewards = paid(inputs_of(params["mean"], params["std"], transitions))
+        if not steps:
+            return rewards
+        after = paid(absorbing.state(params["mean"].shape[-1]))
+        return absorbing.continued(rewards, transitions.terminated, after, steps)
 
     def update(
         key: Key, state: State, agent: Transition, expert: Transition
     ) -> tuple[State, Metrics]:
-        key_mix, key_agent, key_expert = jax.random.split(key, 3)
-        raw = [features.select(config.inputs, spec, rows) for rows in (agent, expert)]
-        moments = state.moments
+        keys, hyper, moments = jax.random.split(key, 5), state.hyper, state.moments
         if config.normalise == "pooled":
-            moments = normalise.update(moments, jnp.concatenate(raw))
-        mean, std = features.units(moments, floor=config.deviation_floor)
-        exact = [features.standardise(mean, std, rows) for rows in raw]
+            both = [features.select(config.inputs, spec, rows) for rows in (agent, expert)]
+            moments = normalise.update(moments, jnp.concatenate(both))
+        exact = [inputs_of(*units(moments), rows) for rows in (agent, expert)]
+        if steps:
+            exact = [
+                absorbing.visit(key, inputs, rows.terminated, steps)
+                for key, inputs, rows in zip(keys[3:], exact, (agent, expert), strict=True)
+            ]
         agent_inputs, expert_inputs = (
-            rows + state.hyper.input_noise * jax.random.normal(key, rows.shape)
-            for key, rows in zip((key_agent, key_expert), exact, strict=True)
+            inputs + hyper.input_noise * jax.random.normal(key, inputs.shape)
+            for key, inputs in zip(keys[1:3], exact, strict=True)
         )
-        weights = jax.random.uniform(key_mix, (config.batch_size, 1))
+        weights = jax.random.uniform(keys[0], (config.batch_size, 1))
         mixed = weights * expert_inputs + (1.0 - weights) * agent_inputs
+        singular = spectral.follow(state.network, state.singular) if config.spectral else ()
         grads, metrics = jax.grad(loss, argnums=1, has_aux=True)(
-            function,
+            lambda network, inputs: fitted(network, singular, inputs),
             state.network,
             agent_inputs,
             expert_inputs,
             mixed,
-            state.hyper,
+            hyper,
             one_sided=config.one_sided,
         )
         rate = schedules.rate(
             config.schedule,
-            state.hyper.learning_rate,
-            state.hyper.final_learning_rate,
+            hyper.learning_rate,
+            hyper.final_learning_rate,
             config.schedule_updates,
             state.count,
         )
-        updates, optimiser = _adam().update(grads, state.optimiser, state.network)
-        decay = state.hyper.weight_decay
-        network = jax.tree.map(lambda p, u: p - rate * (u + decay * p), state.network, updates)
-        keep = state.hyper.averaging
-        agent_values = function(state.average, exact[0])  # as policies see it: without noise
+        updates, opt_state = optimiser(hyper).update(grads, state.optimiser, state.network)
+        network = jax.tree.map(
+            lambda p, u: p - rate * (u + hyper.weight_decay * p), state.network, updates
+        )
+        keep = hyper.averaging
+        paid = form.paid(output(params(state)["network"], exact[0]))  # as policies: without noise
         state = dataclasses.replace(
             state,
             network=network,
             average=jax.tree.map(lambda a, p: keep * a + (1.0 - keep) * p, state.average, network),
+            singular=singular,
             moments=moments,
-            baseline=track_baseline(config.baseline, state.baseline, agent_values, state.count),
-            optimiser=optimiser,
+            baseline=levels.track(config.baseline, state.baseline, paid, state.count),
+            optimiser=opt_state,
             count=state.count + 1,
         )
         return state, metrics | {"reward/learning_rate": rate}
@@ -254,5 +284,8 @@ def make(config: Config, env: Environment) -> RewardModel:
     )
 
 
-def _adam() -> optax.GradientTransformation:
-    return optax.scale_by_adam(eps=1e-5)
+def optimiser(hyper: Hyper) -> optax.GradientTransformation:
+    """Adam, on gradients that may be optimistic; without the step size, which `update` applies."""
+    return optax.chain(
+        optax.scale_by_optimistic_gradient(1.0, hyper.optimism), optax.scale_by_adam(eps=1e-5)
+    )

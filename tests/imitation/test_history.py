@@ -82,6 +82,13 @@ def test_recent_rows_are_drawn_more_often(key):
     assert np.sum((counts - expected) ** 2 / expected) < 20.5
 
 
+def test_stratified_batches_hold_every_age_in_its_share(key):
+    ring = filled([1, 2], [3, 4], [5, 6])
+    sampled = np.asarray(history.sample(key, ring, 12, stratified=True)["x"])
+    np.testing.assert_array_equal(np.sort(sampled), np.repeat(np.arange(1, 7), 2))
+    assert not np.all(np.diff(sampled) <= 0)  # in no order
+
+
 def test_rows_stay_whole(key):
     row = {"x": jnp.zeros(()), "y": jnp.zeros((2,))}
     x = jnp.arange(1.0, 5.0)

@@ -11,7 +11,7 @@ import pytest
 from evil import schedules
 from evil.demonstrations.demonstrations import from_episodes
 from evil.errors import UserError
-from evil.rewards import features, moment_matching
+from evil.rewards import absorbing, features, levels, moment_matching
 from evil.seams import Environment, Spec, Transition
 
 
@@ -251,10 +251,10 @@ def test_noise_blurs_the_inputs_of_updates_alone(small):
 def test_baseline_by_hand(kind, expected):
     # 0, 1, ..., 100 have mean 50 and fifth percentile 5; b was 0.5 and moves by a fiftieth.
     values = jnp.arange(101.0)
-    found = moment_matching.track_baseline(kind, jnp.float32(0.5), values, jnp.int32(1000))
+    found = levels.track(kind, jnp.float32(0.5), values, jnp.int32(1000))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     if kind != "none":  # the first batch decides alone
-        first = moment_matching.track_baseline(kind, jnp.float32(0.5), values, jnp.int32(0))
+        first = levels.track(kind, jnp.float32(0.5), values, jnp.int32(0))
         np.testing.assert_allclose(first, {"agent": 50.0, "least": 5.0}[kind], rtol=1e-5)
 
 
@@ -297,6 +297,105 @@ def test_changed_parameters_do_not_recompile(counted):
     ]
     assert score.count == 1
     assert len(set(map(float, found))) == 3
+
+
+# Its variations.
+
+
+def updated(model, state, num=1):
+    update = jax.jit(model.update)
+    for seed in range(num):
+        state, _ = update(jax.random.key(seed), state, AGENT, EXPERT)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("output", "paid"),
+    [
+        ("linear", 1.5),
+        ("logit", 1.5),
+        ("sigmoid", 1 / (1 + math.exp(-1.5))),
+        ("clipped", 4.5 / 6),
+    ],
+)
+def test_outputs_by_hand(output, paid):
+    config = moment_matching.Config(hidden=(), output=output)
+    model = moment_matching.make(config, environment())
+    params = model.params(jax.jit(model.init)(jax.random.key(0), UNIT))
+    params["network"]["params"]["output"] = {
+        "kernel": jnp.full((1, 1), 0.5),
+        "bias": jnp.ones((1,)),
+    }
+    np.testing.assert_allclose(model.score.apply(params, (), rows([[1.0]]))[0], [paid], rtol=1e-6)
+
+
+def test_a_logit_is_fitted_as_a_sigmoid():
+    found = []
+    for output in ("logit", "sigmoid"):
+        model = moment_matching.make(dataclasses.replace(SMALL, output=output), environment())
+        found.append(updated(model, jax.jit(model.init)(jax.random.key(0), UNIT)).network)
+    jax.tree.map(np.testing.assert_array_equal, *found)
+
+
+def test_optimism_expects_the_last_change_again():
+    # Adam is blind to a gradient's size, so the optimiser is looked at directly: 2 g - g_before.
+    hyper = dataclasses.replace(
+        jax.jit(moment_matching.make(SMALL, environment()).init)(jax.random.key(0), UNIT).hyper,
+        optimism=jnp.float32(1.0),
+    )
+    optimiser = moment_matching.optimiser(hyper)
+    state = optimiser.init(jnp.zeros(()))
+    for gradient in (1.0, 3.0):
+        _, state = optimiser.update(jnp.float32(gradient), state)
+    # Its first moment after 1 and 2·3 - 1 = 5: .1 · 5 + .9 · .1
+    np.testing.assert_allclose(state[1].mu, 0.59, rtol=1e-5)
+
+
+def test_spectral_normalisation_keeps_slopes_below_one():
+    config = dataclasses.replace(
+        SMALL, hidden=(8, 8), spectral=True, output="linear", gradient_penalty=0.0
+    )
+    model = moment_matching.make(config, environment(obs_shape=(2,)))
+    demos = demonstrations(np.random.default_rng(0).normal(size=(20, 2)))
+    state = jax.jit(model.init)(jax.random.key(0), demos)
+    agent, expert = rows(np.full((4, 2), -1.0)), rows(np.full((4, 2), 1.0))
+    update = jax.jit(model.update)
+    for seed in range(40):
+        state, _ = update(jax.random.key(seed), state, agent, expert)
+    params = model.params(state)
+    for layer in params["network"]["params"].values():
+        assert np.linalg.svd(layer["kernel"], compute_uv=False)[0] <= 1.05
+    raw = [np.linalg.svd(x["kernel"])[1][0] for x in state.network["params"].values()]
+    assert max(raw) > 1.2  # the weights themselves did grow
+    slopes = jax.vmap(jax.grad(lambda x: model.score.apply(params, (), rows(x[None]))[0][0]))
+    norms = np.linalg.norm(slopes(jax.random.normal(jax.random.key(1), (50, 2))), axis=-1)
+    assert norms.max() * params["std"].min() <= 1.1  # per raw unit, and in standardised ones
+
+
+def test_dying_is_paid_as_the_absorbing_state():
+    model = moment_matching.make(dataclasses.replace(SMALL, absorbing_steps=7), environment())
+    params = model.params(jax.jit(model.init)(jax.random.key(0), UNIT))
+    params["network"] = jax.tree.map(lambda x: x + 0.3, params["network"])
+    alive = rows([[0.3], [0.7]])
+    dead = dataclasses.replace(alive, terminated=jnp.array([False, True]))
+    before, after = (model.score.apply(params, (), batch)[0] for batch in (alive, dead))
+    # In the absorbing state the standardised observation is 0 and the indicator 1.
+    weights = params["network"]["params"]
+    hidden = jax.nn.relu(weights["hidden_0"]["kernel"][1] + weights["hidden_0"]["bias"])
+    value = jax.nn.sigmoid(hidden @ weights["output"]["kernel"] + weights["output"]["bias"])
+    np.testing.assert_allclose(after - before, [0.0, 7 * value[0]], rtol=1e-5)
+
+
+def test_the_absorbing_state_takes_its_share_of_time():
+    # One in four ends, for 9 steps each: 2.25 / (1 + 2.25) of the time.
+    states = absorbing.extend(jnp.ones((4000, 2)))
+    ended = jnp.arange(4000) % 4 == 0
+    visited = np.asarray(absorbing.visit(jax.random.key(0), states, ended, 9))
+    share = (visited[:, -1] == 1).mean()
+    assert abs(share - 2.25 / 3.25) < 0.03
+    assert {tuple(row) for row in visited} == {(1.0, 1.0, 0.0), (0.0, 0.0, 1.0)}
+    same = absorbing.visit(jax.random.key(0), states, jnp.zeros(4000, bool), 9)
+    np.testing.assert_array_equal(same, states)
 
 
 # Its optimum. In one dimension, with q the density of the interpolates and F distributions,

@@ -23,9 +23,11 @@ class Size:
 
 
 # Few environments and long rollouts: with 512 x 32, one hopper in four stays in a gait worth 1700.
-# The deviation is prescribed, because on a recovered reward policies lose theirs early.
+# The deviation is prescribed, because on a recovered reward policies lose theirs early; silu learns
+# faster than tanh, and is computed faster.
 LOCOMOTION = ppo.Config(
     num_envs=128, num_steps=128, num_epochs=4, num_minibatches=32, final_log_std=-2.0,
+    network=actor_critic.Config(activation="silu"),
 )  # fmt: skip
 # Its physics costs five times hopper's: smaller rollouts, more of them.
 CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=64, num_steps=64, num_minibatches=8)
@@ -35,14 +37,14 @@ SMALL = ppo.Config(
 )  # fmt: skip
 
 QUICK = {
-    "hopper": Size(LOCOMOTION, 240),
-    "walker2d": Size(LOCOMOTION, 240),
+    "hopper": Size(LOCOMOTION, 300),
+    "walker2d": Size(LOCOMOTION, 300),
     "halfcheetah": Size(CHEETAH, 250),
     "ant": Size(LOCOMOTION, 200),
     "humanoid": Size(LOCOMOTION, 200),
     "cartpole": Size(SMALL, 60),
     "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 250),
-    "reacher": Size(dataclasses.replace(SMALL, num_envs=128, num_steps=50), 200),
+    "reacher": Size(dataclasses.replace(SMALL, num_envs=128, num_steps=50), 600),
     "gridworld": Size(dataclasses.replace(SMALL, num_steps=20), 60),
 }
 
@@ -96,6 +98,6 @@ EXPERT_ITERATIONS = {
     "humanoid": 1500,
     "cartpole": 150,
     "pendulum": 400,
-    "reacher": 400,
+    "reacher": 600,
     "gridworld": 100,
 }

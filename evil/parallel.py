@@ -13,13 +13,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from evil import pytrees
+
 AXIS = "members"
 
 
 def shared_vmap(function: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
     """`jax.vmap(function, in_axes)` for axes 0 or None, divided among the devices of a group.
 
-    The size of the mapped axis must be a multiple of the group's.
+    Where they do not divide the axis, some do its last row again.
     """
     mapped = jax.vmap(function, tuple(in_axes))
 
@@ -27,11 +29,14 @@ def shared_vmap(function: Callable[..., Any], in_axes: Sequence[int | None]) -> 
         count = group_size()
         if count == 1:
             return mapped(*arguments)
-        own = [
-            argument if axis is None else jax.tree.map(_own_part, argument)
-            for argument, axis in zip(arguments, in_axes, strict=True)
-        ]
-        return jax.tree.map(_everybody, mapped(*own))
+        pairs = list(zip(arguments, in_axes, strict=True))
+        size = next(
+            x.shape[0] for tree, axis in pairs if axis is not None for x in jax.tree.leaves(tree)
+        )
+        each = -(-size // count)
+        rows = jnp.minimum(jax.lax.axis_index(AXIS) * each + jnp.arange(each), size - 1)
+        own = [tree if axis is None else pytrees.take(tree, rows) for tree, axis in pairs]
+        return jax.tree.map(lambda x: _everybody(x)[:size], mapped(*own))
 
     return apply
 
@@ -42,11 +47,6 @@ def group_size() -> int:
         return jax.lax.axis_size(AXIS)
     except NameError:  # no such axis: whoever traces has not spread anything
         return 1
-
-
-def _own_part(x: jax.Array) -> jax.Array:
-    size = x.shape[0] // group_size()
-    return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index(AXIS) * size, size)
 
 
 def _everybody(x: jax.Array) -> jax.Array:

@@ -138,4 +138,4 @@ class Algorithm:
     policy: Callable[..., Policy]  # (state, deterministic=False) -> Policy
     reward: Callable[[PyTree], PyTree]  # state -> parameters of the recovered reward, or ()
     steps_per_iteration: int  # environment steps in one call of `step`; 0 for offline methods
-    members: int = 1  # equal parts of a step that devices may share: see evil.parallel
+    members: int = 1  # parts of a step that devices may share: see evil.parallel

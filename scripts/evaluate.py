@@ -20,7 +20,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from evil.demonstrations.files import replace
+from evil import atomic
 from evil.errors import UserError
 from evil.evaluation import rendering
 from evil.evaluation.statistics import interquartile_mean
@@ -91,7 +91,7 @@ def play(asked: argparse.Namespace) -> None:
     if asked.render:
         best = max(loaded, key=lambda one: played[one.name].returns.mean())
         film, total = evaluate.film(best, key_film)
-        replace(asked.render, encode(film, asked.render.suffix))
+        atomic.write(asked.render, encode(film, asked.render.suffix))
         print(f"wrote {asked.render}: {best.name}, an episode with return {total:,.1f}")
 
 

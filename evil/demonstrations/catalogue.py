@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from evil import atomic
 from evil.demonstrations import files
 from evil.demonstrations.demonstrations import Demonstrations
 from evil.errors import UserError
@@ -92,7 +93,7 @@ def write(
         files.save(folder / EPISODES, demos, spec, content)
         hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
         complete = {"env": spec.name, "backend": spec.backend, **content, "sha256": hashes}
-        files.replace(folder / CARD, (json.dumps(complete, indent=2) + "\n").encode())
+        atomic.write(folder / CARD, (json.dumps(complete, indent=2) + "\n").encode())
         if target.exists():
             target.rename(Path(scratch) / "old")
         folder.rename(target)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evil import atomic
 from evil.demonstrations import archives, checks
 from evil.demonstrations.demonstrations import Demonstrations, from_concatenated
 from evil.errors import UserError
@@ -51,7 +50,7 @@ def save(path: str | Path, demos: Demonstrations, spec: Spec, meta: Mapping[str,
         terminated=np.asarray(demos.terminated),
         header=np.frombuffer(json.dumps(_describe(spec, meta), default=_plain).encode(), np.uint8),
     )
-    return replace(Path(path), buffer.getvalue())
+    return atomic.write(Path(path), buffer.getvalue())
 
 
 def load(path: str | Path, spec: Spec | None = None) -> tuple[Demonstrations, dict[str, Any]]:
@@ -75,26 +74,6 @@ def describe(path: str | Path) -> tuple[Spec, dict[str, Any]]:
     """`(spec, meta)` of a file: where it was recorded, without reading the episodes."""
     path = Path(path)
     return _parse(path, archives.read(path, DTYPES, wanted=("header",))["header"])
-
-
-def replace(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader sees the old content or the new, never half of it."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            os.fchmod(stream.fileno(), 0o644)  # mkstemp makes files that only the owner may read
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}).") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-    return path
 
 
 def _describe(spec: Spec, meta: Mapping[str, Any]) -> dict[str, Any]:

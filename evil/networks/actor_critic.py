@@ -80,8 +80,8 @@ def make(config: Config, spec: Spec, *, prescribed: bool = False) -> ActorCritic
     family = distributions.make(config.distribution, spec)
     if prescribed and not family.has_log_std:
         raise UserError(
-            f"the policy of {spec.name} has no standard deviation that could be prescribed: "
-            "expected final_log_std None"
+            f"final_log_std prescribes the deviation of gaussian actions, but a policy of "
+            f"{spec.name} is {config.distribution} and has none: leave final_log_std at None."
         )
     return ActorCritic(
         family=family,

@@ -19,6 +19,7 @@ from typing import Any
 
 import jax
 
+from evil import atomic
 from evil.errors import UserError
 from evil.running import files, leaves
 from evil.seams import PyTree
@@ -68,7 +69,7 @@ class Checkpoints:
         """Write a checkpoint, then remove those it makes superfluous."""
         folder = self.folder.absolute()  # Orbax fails on a relative path, and late
         final, temporary = folder / str(iteration), folder / f".tmp-{iteration}"
-        with files.explained("write checkpoint", final):
+        with atomic.explained("write checkpoint", final):
             folder.mkdir(parents=True, exist_ok=True)
             for remains in folder.glob(".tmp-*"):
                 shutil.rmtree(remains)

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from evil import atomic
 from evil.errors import UserError
 from evil.running import files
 
@@ -32,7 +33,7 @@ class RunDirectory:
     def create(cls, path: str | Path, config: Mapping[str, Any]) -> RunDirectory:
         """Start a run at `path`, which must be free, by recording what it is a run of."""
         directory = cls(Path(path).expanduser().absolute())
-        with files.explained("use", directory.path):
+        with atomic.explained("use", directory.path):
             taken = directory.path.exists() and (
                 not directory.path.is_dir() or any(directory.path.iterdir())
             )
@@ -120,7 +121,7 @@ def _made(path: Path) -> Any:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     made: list[Path] = []
     try:
-        with files.explained("create", path):
+        with atomic.explained("create", path):
             for folder in reversed(missing):
                 folder.mkdir()
                 made.append(folder)

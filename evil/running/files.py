@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evil import atomic
 from evil.errors import UserError
-
-
-@contextlib.contextmanager
-def explained(attempt: str, path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals (read-only, full, not a folder) into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot {attempt} {path}: {error.strerror or error}") from error
 
 
 def plain(value: Any) -> Any:
@@ -49,31 +39,15 @@ def line(record: Mapping[str, Any]) -> str:
     return json.dumps(plain(record), allow_nan=False) + "\n"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one rename: a reader sees the old file or the new one."""
-    with explained("write", path):
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically."""
-    write_atomically(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+    text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+    atomic.write(path, text.encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; anything else that may be there is a `UserError`."""
-    with explained("read", path):
+    with atomic.explained("read", path):
         text = path.read_bytes()
     try:
         value = json.loads(text)
@@ -82,9 +56,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path} is corrupt: expected a JSON object, found {type(value).__name__}.")
     return value
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

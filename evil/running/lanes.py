@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from evil import parallel, pytrees
-from evil.running import settings
 from evil.running.phase import Phase
 from evil.seams import PyTree
 
@@ -144,10 +143,8 @@ def _is_spec(value: Any) -> bool:
 def _spread(phase: Phase) -> Spread:
     """The lanes over the devices, and each lane's work among the idle ones."""
     devices = jax.local_devices()
-    # There may be more CPU devices than cores, but those of a group wait for each other.
-    cores = settings.usable_cores() if devices[0].platform == "cpu" else len(devices)
-    groups, spare = spread_evenly(phase.lanes, min(cores, len(devices)), len(devices))
-    members = _largest_divisor(phase.algorithm.members, min(cores, len(devices)) // groups)
+    groups = min(phase.lanes, len(devices))
+    members = min(phase.algorithm.members, len(devices) // groups)
     data = jax.tree.map(
         lambda axis: P() if axis is None else LANES, phase.data_axes, is_leaf=lambda x: x is None
     )
@@ -159,23 +156,7 @@ def _spread(phase: Phase) -> Spread:
             axis_types=(jax.sharding.AxisType.Auto,) * 2,
             devices=devices[: groups * members],
         )
-    return Spread(mesh=mesh, data=data, lanes=phase.lanes, spare=spare)
-
-
-def spread_evenly(lanes: int, least: int, most: int) -> tuple[int, int]:
-    """How many devices take equal parts of the lanes, and how many lanes must be added for that.
-
-    Of `least` to `most` devices, those that need the fewest additional lanes, and of these the
-    most; fewer than `least` if there are not so many lanes.
-    """
-    candidates = range(min(lanes, least), min(lanes, most) + 1)
-    groups = min(candidates, key=lambda count: (-lanes % count, -count))
-    return groups, -lanes % groups
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of `number` that is at most `limit`, and at least 1."""
-    return max((n for n in range(1, limit + 1) if number % n == 0), default=1)
+    return Spread(mesh=mesh, data=data, lanes=phase.lanes, spare=-phase.lanes % groups)
 
 
 def leaf_names(states: PyTree) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias
 
+from evil import atomic
 from evil.errors import UserError
 from evil.running import files
 from evil.running.directory import RunDirectory
@@ -51,7 +52,7 @@ class JsonLines:
         self._stream: IO[str] | None = None
 
     def write(self, records: Sequence[Record]) -> None:
-        with files.explained("write", self._path):
+        with atomic.explained("write", self._path):
             if self._stream is None:
                 self._stream = self._path.open("a", encoding="utf-8")
             self._stream.write("".join(map(files.line, records)))
@@ -61,15 +62,15 @@ class JsonLines:
         self.close()
         if not self._path.exists():
             return
-        with files.explained("read", self._path):
+        with atomic.explained("read", self._path):
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(True)
         kept = [line for line in lines if _stays(line, phase, iteration)]
         if kept != lines:
-            files.write_atomically(self._path, "".join(kept))
+            atomic.write(self._path, "".join(kept).encode())
 
     def close(self) -> None:
         if self._stream is not None:
-            with files.explained("write", self._path):
+            with atomic.explained("write", self._path):
                 self._stream.close()
             self._stream = None
 
@@ -87,7 +88,7 @@ class TensorBoard:
             raise UserError("TensorBoard was asked for, but tensorboardX is not installed.")
 
     def write(self, records: Sequence[Record]) -> None:
-        with files.explained("write", self._folder):
+        with atomic.explained("write", self._folder):
             for record in records:
                 phase, lane, iteration = record["phase"], record["lane"], record["iteration"]
                 if phase not in self._writers:
@@ -104,7 +105,7 @@ class TensorBoard:
         if phase in self._writers:
             self._writers.pop(phase).close()
         folder = str(self._folder / phase)
-        with files.explained("write", self._folder):
+        with atomic.explained("write", self._folder):
             self._writers[phase] = tensorboardX.SummaryWriter(folder, purge_step=iteration + 1)
 
     def close(self) -> None:

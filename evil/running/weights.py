@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from evil.demonstrations.files import replace
+from evil import atomic
 from evil.errors import UserError
 from evil.running import files
 
@@ -37,7 +37,7 @@ def save(path: str | Path, tree: Any, meta: Mapping[str, Any]) -> Path:
     named = {name: np.array(leaf, order="C") for name, leaf in _named(tree).items()}
     described = {name: [str(leaf.dtype), *leaf.shape] for name, leaf in named.items()}
     meta = files.plain(meta)
-    replace(path, safetensors.numpy.save(named, metadata={"meta": json.dumps(meta)}))
+    atomic.write(path, safetensors.numpy.save(named, metadata={"meta": json.dumps(meta)}))
     files.write_json(path.with_suffix(".json"), {"meta": meta, "arrays": described})
     return path
 

@@ -1,0 +1,45 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from evil.errors import UserError
+
+
+@contextlib.contextmanager
+def explained(attempt: str, path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals (read-only, full, not a folder) into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot {attempt} {path}: {error.strerror or error}") from error
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Replace `path` by `content` in one rename: a reader sees the old file or the new one."""
+    with explained("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's are for their owner alone
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

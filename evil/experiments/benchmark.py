@@ -202,14 +202,15 @@ def reliability(env_name: str, num_seeds: int = 5, num_episodes: int = 100) -> d
         for name, mode in (("mode", True), ("sampled", False))
     }
     played = measure.returns(env, policies, jax.random.key(2), num_episodes)
-    means = played["sampled"].mean(axis=1)  # as the expert's
+    means = {name: returns.mean(axis=1) for name, returns in played.items()}
     return {
         "env": env.spec.name,
         "env_steps": outcome.env_steps,
         "wall_s": outcome.wall_s,
         "expert_return": card["return_mean"],
-        "returns": [float(x) for x in means],
-        "returns_of_mode": [float(x) for x in played["mode"].mean(axis=1)],
-        "worst_of_expert": float(means.min() / card["return_mean"]),
+        "returns": {name: [float(x) for x in found] for name, found in means.items()},
+        "worst_of_expert": {
+            name: float(found.min() / card["return_mean"]) for name, found in means.items()
+        },
         "frozen": [dataclasses.asdict(lane) for lane in outcome.frozen],
     }

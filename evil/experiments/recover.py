@@ -64,9 +64,8 @@ class Config:
     """Whether to train on the real reward and on mere survival, beside the recovered reward."""
     evaluation_episodes: int = 100
     """Full episodes behind each reported return."""
-    deterministic: bool = False
-    """Whether learned policies are evaluated by their mode rather than by samples, as they were
-    trained and as the experts are."""
+    deterministic: bool = True
+    """Whether learned policies are evaluated by their mode rather than by samples."""
     algorithm: irl.Config = irl.Config()
     """The game."""
     bc: bc.Config = bc.Config()

@@ -93,11 +93,13 @@ class Score:
     """A reward as learners consume it: parameters come from outside, at every call.
 
     `apply(params, carry, transitions [T, B]) -> (rewards [T, B], carry)`. Rewards without episode
-    memory have carry `()`; build those with `evil.rewards.memoryless`.
+    memory have carry `()`; build those with `evil.rewards.memoryless`. `bonus` reads the same
+    parameters and is added after a learner has put the rewards into its own units.
     """
 
     apply: Callable[[PyTree, PyTree, Transition], tuple[Array, PyTree]]
     memory: Callable[[int], PyTree] = lambda batch: ()
+    bonus: Score | None = None
 
 
 @dataclasses.dataclass(frozen=True)

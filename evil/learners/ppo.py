@@ -22,7 +22,7 @@ from evil import normalise, schedules
 from evil.distributions import Family
 from evil.environments import episodes
 from evil.errors import UserError, at_least
-from evil.learners import estimates, losses, minibatches, policies, returns, rollout, scaling
+from evil.learners import estimates, losses, minibatches, policies, returns, rollout, scoring
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
 from evil.networks.mlp import apply
@@ -100,9 +100,8 @@ class State:
     network: PyTree
     optimiser: optax.OptState
     obs_moments: normalise.Moments
-    return_scale: scaling.ReturnScale
     episodes: episodes.State
-    reward_memory: PyTree  # carry of the score
+    scoring: scoring.State
     physics: PyTree  # environment parameters: data, so that worlds may differ between lanes
     hyper: Hyper
     iteration: Array  # [] int32
@@ -211,16 +210,14 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         return {"network": params, "optimiser": optimiser(hyper).init(params)}
 
     def init(key: Key, physics: PyTree = None) -> State:
-        physics = env.params if physics is None else physics
-        physics = jax.tree.map(jnp.asarray, physics)
+        physics = jax.tree.map(jnp.asarray, env.params if physics is None else physics)
         key_network, key_worlds, key = jax.random.split(key, 3)
         hyper = traced(Hyper, config)
         return State(
             **fresh(key_network, hyper),
             obs_moments=normalise.init(env.spec.obs_shape),
-            return_scale=scaling.init(config.num_envs),
             episodes=episodes.init(env, key_worlds, physics, config.num_envs),
-            reward_memory=score.memory(config.num_envs),
+            scoring=scoring.init(score, config.num_envs),
             physics=physics,
             hyper=hyper,
             iteration=jnp.zeros((), jnp.int32),
@@ -245,28 +242,30 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             config.num_steps,
             num_starts=config.num_starts,
         )
-        rewards, memory = score.apply(reward_params, state.reward_memory, transitions)
-        done = transitions.terminated | transitions.truncated
-        return_scale, scaled = scaling.scale_rewards(
-            state.return_scale, rewards, done, discount=state.hyper.discount
+        accounts, rewards, scored = scoring.pay(
+            score,
+            reward_params,
+            state.scoring,
+            transitions,
+            discount=state.hyper.discount,
+            scaled=config.normalise_rewards,
         )
-        scaled = scaled if config.normalise_rewards else rewards
         batch = estimates.make_batch(
             module,
             state.network,
             functools.partial(policies.observe, config.network, state.obs_moments),
             transitions,
             latents,
-            scaled,
+            rewards,
             discount=state.hyper.discount,
             lambda_=state.hyper.gae_lambda,
         )
         params, opt_state, metrics = improve(state, module, batch, config, key_update)
 
-        metrics |= episodes.statistics(worlds) | {
-            "agent/reward": rewards.mean(),
-            "learner/explained_variance": returns.explained_variance(batch.value, batch.target),
-        }
+        metrics |= scored | episodes.statistics(worlds)
+        metrics["learner/explained_variance"] = returns.explained_variance(
+            batch.value, batch.target
+        )
         state = dataclasses.replace(
             state,
             network=deviate(params, state.iteration + 1),
@@ -275,9 +274,8 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             obs_moments=normalise.update(state.obs_moments, transitions.obs)
             if config.network.normalise_observations
             else state.obs_moments,
-            return_scale=return_scale,
             episodes=worlds,
-            reward_memory=memory,
+            scoring=accounts,
             iteration=state.iteration + 1,
             key=key,
         )

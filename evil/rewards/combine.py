@@ -27,3 +27,26 @@ def weighted(*scores: Score) -> Score:
         return total, tuple(memories)
 
     return Score(apply=apply, memory=lambda batch: tuple(score.memory(batch) for score in scores))
+
+
+def shaped(score: Score, shaping: Score, *, scaled: bool = False) -> Score:
+    """A reward and a shaping term, with parameters `{"reward": ..., "shaping": ...}`.
+
+    The term is added to what a learner makes of the reward, as it is, or, if `scaled`, to the
+    reward itself, so that a learner scales both alike.
+    """
+
+    def reward(params: PyTree, memory: PyTree, transitions: Transition) -> tuple[Array, PyTree]:
+        return score.apply(params["reward"], memory, transitions)
+
+    def bonus(params: PyTree, memory: PyTree, transitions: Transition) -> tuple[Array, PyTree]:
+        return shaping.apply(params["shaping"], memory, transitions)
+
+    def both(params: PyTree, memory: PyTree, transitions: Transition) -> tuple[Array, PyTree]:
+        rewards, first = reward(params, memory[0], transitions)
+        terms, second = bonus(params, memory[1], transitions)
+        return rewards + terms, (first, second)
+
+    if scaled:
+        return Score(apply=both, memory=lambda batch: (score.memory(batch), shaping.memory(batch)))
+    return Score(apply=reward, memory=score.memory, bonus=Score(apply=bonus, memory=shaping.memory))

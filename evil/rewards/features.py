@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import jax
@@ -32,6 +33,14 @@ def select(inputs: Inputs, spec: Spec, transitions: Transition) -> Array:
         action, choices = transitions.action, spec.num_actions
         parts.append(action if choices is None else jax.nn.one_hot(action, choices))
     return jnp.concatenate(parts, axis=-1)
+
+
+def size(inputs: Inputs, spec: Spec) -> int:
+    """F: how many features `select` gives."""
+    observed = math.prod(spec.obs_shape)
+    if inputs == "ss":
+        return 2 * observed
+    return observed + (inputs == "sa") * (spec.num_actions or spec.action_size)
 
 
 def standardise(mean: Array, std: Array, features: Array) -> Array:

@@ -1,0 +1,88 @@
+"""What a learner is paid for a rollout.
+
+    rewards of the score, in units of the spread of their discounted sums, plus the score's bonus
+
+The bonus is added as it is: a shaping term that was found for one scale of reward stays what it was
+while the running scale still moves. Episode returns under the score alone are kept besides.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array
+
+from evil.learners import returns, scaling
+from evil.pytrees import pytree
+from evil.seams import Metrics, PyTree, Score, Transition
+
+
+@pytree
+class State:
+    """What is carried from one rollout of B environments to the next."""
+
+    memory: PyTree  # of the score
+    bonus_memory: PyTree
+    scale: scaling.ReturnScale
+    running: Array  # [B] undiscounted rewards of each episode in progress
+    last: Array  # [B] and of the most recently completed one
+    has_completed: Array  # [B] bool, whether there is one
+
+
+def init(score: Score, batch: int) -> State:
+    """No rewards yet, in `batch` episodes."""
+    return State(
+        memory=score.memory(batch),
+        bonus_memory=() if score.bonus is None else score.bonus.memory(batch),
+        scale=scaling.init(batch),
+        running=jnp.zeros(batch),
+        last=jnp.zeros(batch),
+        has_completed=jnp.zeros(batch, bool),
+    )
+
+
+def pay(
+    score: Score,
+    params: PyTree,
+    state: State,
+    transitions: Transition,
+    *,
+    discount: Array | float,
+    scaled: bool = True,
+) -> tuple[State, Array, Metrics]:
+    """Rewards `[T, B]` as a learner fits them; `scaled` says whether in units of their spread."""
+    done = transitions.terminated | transitions.truncated
+    rewards, memory = score.apply(params, state.memory, transitions)
+    scale, paid = scaling.scale_rewards(state.scale, rewards, done, discount=discount)
+    paid = paid if scaled else rewards
+    bonus_memory = state.bonus_memory
+    if score.bonus is not None:
+        bonus, bonus_memory = score.bonus.apply(params, bonus_memory, transitions)
+        paid = paid + bonus
+    totals, running = returns.running_returns(rewards, done, state.running, discount=1.0)
+    last, has_completed = _last_completed(totals, done, state)
+    count = jnp.maximum(has_completed.sum(), 1)
+    state = State(
+        memory=memory,
+        bonus_memory=bonus_memory,
+        scale=scale,
+        running=running,
+        last=last,
+        has_completed=has_completed,
+    )
+    return (
+        state,
+        paid,
+        {
+            "agent/reward": rewards.mean(),
+            "agent/scored_return": jnp.sum(last, where=has_completed) / count,
+        },
+    )
+
+
+def _last_completed(totals: Array, done: Array, state: State) -> tuple[Array, Array]:
+    """Returns `[B]` of the last episode that ended in `[T, B]`, or before; and whether one has."""
+    steps = totals.shape[0]
+    index = steps - 1 - jnp.argmax(done[::-1], axis=0)
+    found = jnp.take_along_axis(totals, index[None], axis=0)[0]
+    ended = done.any(axis=0)
+    return jnp.where(ended, found, state.last), state.has_completed | ended

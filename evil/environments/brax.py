@@ -12,9 +12,11 @@ fields a backend reads is Brax's own affair: `gravity`, `link.inertia.mass`, `do
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import warnings
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -28,6 +30,8 @@ from evil.seams import Environment, Key, PyTree, Spec, Step
 
 BACKENDS = ("positional", "spring", "generalized", "mjx")
 TIME_LIMIT = 1000
+
+MODELS = {"halfcheetah": "half_cheetah"}  # file names that differ
 
 # The observation that holds the forward velocity of the torso.
 FORWARD_VELOCITY = {"hopper": 5, "walker2d": 8, "halfcheetah": 8, "ant": 13, "humanoid": 22}
@@ -70,13 +74,37 @@ def make(name: str, backend: str = "positional") -> Environment:
     return Environment(spec=spec, params={}, reset=reset, step=step)
 
 
+def model(name: str) -> str:
+    """The MJCF source of an environment's model."""
+    with _silence():
+        from etils import epath
+
+        folder = epath.resource_path("brax") / "envs" / "assets"
+    return (folder / f"{MODELS.get(name, name)}.xml").read_text()
+
+
+def load(xml: str) -> Any:
+    """The system that a model describes."""
+    with _silence():
+        from brax.io import mjcf
+
+        return mjcf.loads(xml)
+
+
 def _construct(name: str, backend: str) -> Any:
-    silent = io.StringIO()  # one of Brax's optional packages announces its absence by printing
-    with warnings.catch_warnings(), redirect_stdout(silent), redirect_stderr(silent):
-        warnings.simplefilter("ignore")  # maintenance notices at import and construction
+    with _silence():
         from brax import envs
 
         return envs.get_environment(name, backend=backend)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Brax's maintenance notices, and what its optional packages print about their absence."""
+    silent = io.StringIO()
+    with warnings.catch_warnings(), redirect_stdout(silent), redirect_stderr(silent):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _with_physics(raw: Any, params: dict[str, Array]) -> Any:

@@ -2,12 +2,13 @@
 
 learning.py   true return over environment steps
 gap.py        learned reward, expert against learner
+evolution.py  fitness over generations
 landmark.py   recovered reward against what the task is about
 """
 
 from pathlib import Path
 
-from plotting import gap, landmark, learning
+from plotting import evolution, gap, landmark, learning
 from plotting.runs import NoData
 
 __all__ = ["NoData", "draw_all"]
@@ -18,7 +19,7 @@ def draw_all(run: str | Path) -> list[Path]:
     if not Path(run).is_dir():
         raise NoData(f"{run}: no such run directory.")
     drawn = []
-    for figure in (learning, gap, landmark):
+    for figure in (learning, gap, landmark, evolution):
         try:
             drawn.append(figure.draw(run))
         except NoData:

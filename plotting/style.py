@@ -31,6 +31,9 @@ COLOURS = {
     "bc": "#B0558B",
     "survival": "#C98A00",
     "random": "#8C8C8C",
+    "shaped": "#D55E00",
+    "unshaped": "#0072B2",
+    "critic": "#009E73",
 }
 NAMES = {
     "expert": "expert",
@@ -40,6 +43,10 @@ NAMES = {
     "bc": "behavioural cloning",
     "survival": "survival bonus",
     "random": "random",
+    "shaped": "shaped by the evolved potential",
+    "unshaped": "without shaping",
+    "critic": "shaped by a critic",
+    "guide": "the critic's own learner",
 }
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",

@@ -21,6 +21,24 @@ def interquartile_mean(values: ArrayLike) -> float:
     return float(ordered[cut : ordered.size - cut].mean())
 
 
+def bootstrap_interval(
+    values: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000
+) -> tuple[float, float]:
+    """Percentile interval of the mean over independent runs; always the same for the same values.
+
+    One run says nothing about its spread: its interval is all there is.
+    """
+    sample = np.asarray(values, np.float64).reshape(-1)
+    if not sample.size:
+        raise ValueError("an interval needs at least one value")
+    if sample.size == 1:
+        return -np.inf, np.inf
+    chosen = np.random.default_rng(0).integers(0, sample.size, (resamples, sample.size))
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(sample[chosen].mean(axis=1), [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
 def correlation(x: ArrayLike, y: ArrayLike) -> float:
     """Pearson's correlation of two samples of equal size; 0 where either is constant."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)

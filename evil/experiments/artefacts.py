@@ -15,6 +15,7 @@ from evil.demonstrations import from_episodes
 from evil.errors import UserError
 from evil.learners import policies
 from evil.networks import actor_critic
+from evil.rewards import features, potential
 from evil.running import weights
 from evil.seams import Environment, Policy, PyTree, RewardModel, Spec
 
@@ -59,6 +60,25 @@ def load_reward(path: Path) -> tuple[Environment, RewardModel, PyTree]:
 
     params, _ = weights.load(path, jax.eval_shape(like, jax.random.key(0)))
     return env, model, params
+
+
+def save_potential(path: Path, params: PyTree, config: potential.Config, spec: Spec) -> Path:
+    """Write what a potential's score reads; returns the safetensors file."""
+    described = {"kind": "potential", "config": to_dict(config), **_world(spec)}
+    return weights.save(path, params, described)
+
+
+def load_potential(path: Path) -> tuple[Environment, potential.Potential, PyTree]:
+    """The environment of a potential, the potential, and its parameters."""
+    env, config, _ = _described(path, "potential")
+    bound = potential.make(config, env)
+
+    def like(key: jax.Array) -> PyTree:
+        zeros = jnp.zeros(features.size(config.inputs, env.spec))
+        return potential.parameters(bound.init(key), zeros, zeros, 0.0)
+
+    params, _ = weights.load(path, jax.eval_shape(like, jax.random.key(0)))
+    return env, bound, params
 
 
 def _world(spec: Spec) -> dict[str, str]:

@@ -15,11 +15,21 @@ import jax
 
 from evil import environments
 from evil.errors import at_least, unknown
-from evil.experiments import clone, recipes, recover
+from evil.experiments import clone, recipes, recover, shape
 from evil.experiments import expert as experts
-from evil.experiments.sizes import EXPERT_ITERATIONS, PAPER, PAPER_SMALL, QUICK, SMALL, SMOKE, Size
+from evil.experiments.sizes import (
+    EVOLUTION,
+    EXPERT_ITERATIONS,
+    PAPER,
+    PAPER_SMALL,
+    QUICK,
+    SMALL,
+    SMOKE,
+    Size,
+)
 from evil.imitation import bc, irl
-from evil.rewards import ensemble
+from evil.rewards import ensemble, potential
+from evil.shaping import evil
 
 Preset = Literal["smoke", "quick", "paper"]
 PRESETS = ("auto", "smoke", "quick", "paper")
@@ -132,6 +142,32 @@ def cloning(env: str, preset: str, *, backend: str | None = None) -> clone.Confi
         iterations=whole.bc_iterations,
         evaluation_episodes=whole.evaluation_episodes,
         bc=whole.bc,
+    )
+
+
+def evolution(
+    env: str, preset: str, *, backend: str | None = None, iterations: int | None = None
+) -> shape.Config:
+    """The shaping study for an environment: whose learners, for how long, how many."""
+    name, resolved = environments.canonical(env), resolve(preset)
+    chosen = EVOLUTION[resolved](name, size(name, resolved))
+    iterations = chosen.size.iterations if iterations is None else iterations
+    at_least(1, iterations=iterations)
+    learner = chosen.size.for_iterations(iterations)
+    network = learner.network
+    return shape.Config(
+        env=name,
+        backend=backend,
+        preset=resolved,
+        generations=chosen.generations,
+        num_fresh=2 if resolved == "smoke" else 10,
+        evaluation_episodes=4 if resolved == "smoke" else 100,
+        algorithm=evil.Config(
+            learner=learner,
+            potential=potential.Config(hidden=network.hidden, activation=network.activation),
+            strategy=chosen.strategy,
+            inner_iterations=iterations,
+        ),
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 from evil.learners import ppo
 from evil.networks import actor_critic
+from evil.shaping import strategies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,47 @@ PAPER = {
         100, anneals=False,
     ),
 }  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Evolving:
+    """Whose learning is to become fast, and how much evolution that is worth."""
+
+    size: Size
+    generations: int
+    strategy: strategies.Config
+
+
+def _evolve_quickly(env: str, chosen: Size) -> Evolving:
+    """Minutes on two cores: small rollouts, short lives."""
+    learner = dataclasses.replace(
+        chosen.learner, num_envs=16, num_steps=32, num_minibatches=4, num_starts=16
+    )
+    if env == "gridworld":
+        learner = dataclasses.replace(learner, num_envs=16, num_steps=10)
+    iterations = {"pendulum": 120, "reacher": 120, "gridworld": 30}.get(env, 60)
+    return Evolving(
+        Size(learner, iterations),
+        generations=60,
+        strategy=strategies.Config(population=32, std=0.05, learning_rate=0.02, momentum=0.9),
+    )
+
+
+def _evolve_at_once(env: str, chosen: Size) -> Evolving:
+    del env
+    return Evolving(dataclasses.replace(chosen, iterations=3), 2, strategies.Config(population=4))
+
+
+def _evolve_as_published(env: str, chosen: Size) -> Evolving:
+    rate = 1e-3 if env in ("ant", "humanoid") else 2e-3
+    return Evolving(
+        Size(chosen.learner, min(chosen.iterations, 1000), anneals=False),
+        generations=600,
+        strategy=strategies.Config(learning_rate=rate),
+    )
+
+
+EVOLUTION = {"smoke": _evolve_at_once, "quick": _evolve_quickly, "paper": _evolve_as_published}
 
 # Of experts, where twice the quick number does not do.
 EXPERT_ITERATIONS = {

@@ -20,8 +20,9 @@ from evil.errors import UserError
 from evil.imitation import bc, irl
 from evil.learners import alone, ppo
 from evil.networks import actor_critic
-from evil.rewards import ensemble, fixed, moment_matching
+from evil.rewards import ensemble, fixed, moment_matching, potential
 from evil.seams import Algorithm
+from evil.shaping import evil, strategies
 
 ENV = gridworld.make()
 STEPS = 10
@@ -50,6 +51,14 @@ def demonstrations() -> Any:
             for length in (6, 10)
         ]
     )
+
+
+def shaping() -> Any:
+    """The real reward, observations as they are, and no shaping yet."""
+    width = ENV.spec.obs_shape[0]
+    start = potential.make(potential.Config(hidden=(8,)), ENV).init(jax.random.key(0))
+    units = {"mean": jnp.zeros(width), "std": jnp.ones(width)}
+    return {"reward": (), "start": start, "physics": None, **units}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +95,17 @@ ROWS = {
         ),
         lambda c: irl.make(c, ENV),
         demonstrations,
+    ),
+    "evil": Row(
+        evil.Config(
+            learner=PPO,
+            potential=potential.Config(hidden=(8,)),
+            strategy=strategies.Config(population=4),
+            inner_iterations=2,
+        ),
+        lambda c: evil.make(c, ENV, fixed.real()),
+        shaping,
+        steps_per_iteration=4 * 2 * PPO.num_envs * PPO.num_steps,
     ),
     "bc": Row(
         bc.Config(network=PPO.network, batch_size=8, updates_per_iteration=2),
@@ -224,7 +244,7 @@ def test_metrics_are_finite_scalars_with_constant_names(ten: Any) -> None:
     for now in metrics:
         assert sorted(now) == sorted(metrics[0])
         for key, value in now.items():
-            assert re.fullmatch(r"(agent|learner|reward|clone)/[a-z_]+", key), key
+            assert re.fullmatch(r"(agent|learner|reward|clone|evolution)/[a-z_]+", key), key
             assert value.shape == () and value.dtype == jnp.float32, key
             assert np.isfinite(value), key
 

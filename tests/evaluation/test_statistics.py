@@ -28,3 +28,21 @@ def test_correlation():
     assert correlation(x, 3.0 * x + 1.0) == pytest.approx(1.0)
     assert correlation(x, -x) == pytest.approx(-1.0)
     assert correlation(x, np.ones(5)) == 0.0
+
+
+def test_intervals_by_hand():
+    # Of 0 and 1 a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4.
+    assert statistics.bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
+    assert statistics.bootstrap_interval([0.0, 1.0], confidence=0.4) == (0.5, 0.5)
+    assert statistics.bootstrap_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
+    assert statistics.bootstrap_interval([3.0]) == (-np.inf, np.inf)
+    with pytest.raises(ValueError, match="at least one"):
+        statistics.bootstrap_interval([])
+
+
+def test_intervals_cover_the_mean():
+    # Over 200 samples of 20 normal values, a 90 % interval should miss 0 about 20 times.
+    samples = np.random.default_rng(1).normal(size=(200, 20))
+    intervals = [statistics.bootstrap_interval(x, confidence=0.9, resamples=500) for x in samples]
+    missed = sum(not low <= 0.0 <= high for low, high in intervals)
+    assert 10 <= missed <= 40

@@ -1,0 +1,1 @@
+"""Shaping: terms that make a reward teach faster, found by evolution."""

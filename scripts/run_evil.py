@@ -1,0 +1,53 @@
+"""Evolve a shaping term on a reward, and compare fresh learners with and without it.
+
+    python scripts/run_evil.py --env cartpole --real
+    python scripts/run_evil.py --env cartpole --reward_filename RUN
+
+Every member of a population of potentials shapes the reward of fresh learners; an evolution
+strategy follows those whose learners learned fastest. RUN is a finished run of run_irl.py, or one
+of its reward files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+import plotting
+from evil.experiments import presets, shape
+from evil.running import command
+
+LIFE = "algorithm.inner_iterations"
+
+
+def default(asked: argparse.Namespace) -> shape.Config:
+    return presets.evolution(
+        asked.env, asked.preset, backend=asked.backend, iterations=vars(asked)[LIFE]
+    )
+
+
+CHOOSING = [
+    ("--env", {"default": "cartpole"}),
+    ("--backend", {}),
+    ("--preset", {"default": "auto"}),
+    (f"--{LIFE}", {"type": int}),
+]
+
+
+def main() -> None:
+    config, output = command.parse(shape.Config, __doc__ or "", default, CHOOSING)
+    config = dataclasses.replace(config, preset=presets.resolve(config.preset))
+    study = shape.study(config)
+    with command.session(config, output, name=f"{config.env}-evil") as session:
+        summary = study(session)
+        assert session.directory is not None
+        plotting.draw_all(session.directory.path)
+    command.show_returns(summary)
+    for name in ("unshaped_area_under_curve", "area_under_curve", "critic_area_under_curve"):
+        area = summary[name]
+        print(f"{name}: {area['mean']:.1f} [{area['low']:.1f}, {area['high']:.1f}]")
+    print(f"everything about this run is in {session.directory.path}")
+
+
+if __name__ == "__main__":
+    command.main(main)

@@ -1,0 +1,139 @@
+"""scripts/run_evil.py: a run directory that keeps the contract, and what it refuses."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from evil.errors import UserError
+from evil.experiments import artefacts
+from scripts import run_evil, run_irl
+
+CONTRACT = {
+    "env", "backend", "algorithm", "seeds", "expert_return", "random_return", "env_steps",
+    "wall_s", "compile_s", "env_steps_per_s", "peak_memory_mb", "final_return",
+    "area_under_curve", "unshaped_area_under_curve", "critic_area_under_curve",
+}  # fmt: skip
+
+
+def start(script, options):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [script.__name__, *map(str, options), "--quiet"])
+        script.main()
+
+
+@pytest.fixture(scope="module")
+def shaped(tmp_path_factory):
+    path = tmp_path_factory.mktemp("evil") / "run"
+    start(run_evil, ["--env", "gridworld", "--preset", "smoke", "--real", "--out", path])
+    return path, json.loads((path / "summary.json").read_text())
+
+
+def test_the_run_directory_keeps_the_contract(shaped):
+    path, summary = shaped
+    assert summary.keys() >= CONTRACT
+    assert (summary["env"], summary["algorithm"]) == ("gridworld", "evil")
+    logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    phases = {record["phase"] for record in logged}
+    assert phases == {"guide", "evolve", "unshaped", "shaped", "critic"}
+    for name in ("learning", "evolution"):
+        assert (path / "figures" / f"{name}.png").is_file()
+
+
+def test_areas_are_those_of_the_curves(shaped):
+    path, summary = shaped
+    logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    for name, _key in (("unshaped", ""), ("shaped", ""), ("critic", "")):
+        area = summary["area_under_curve" if name == "shaped" else f"{name}_area_under_curve"]
+        for lane, found in enumerate(area["per_seed"]):
+            curve = [
+                record["agent/return"]
+                for record in logged
+                if (record["phase"], record["lane"]) == (name, lane) and record["agent/length"] > 0
+            ]
+            np.testing.assert_allclose(found, np.mean(curve), rtol=1e-5)
+
+
+def test_all_kinds_begin_alike(shaped):
+    path, _ = shaped
+    logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    first = {
+        record["phase"]: record["agent/return"]
+        for record in logged
+        if (record["iteration"], record["lane"]) == (1, 0) and "agent/return" in record
+    }
+    assert first["unshaped"] == first["shaped"] == first["critic"]  # same seeds, same networks
+
+
+def test_the_potential_can_be_read(shaped):
+    path, _ = shaped
+    env, bound, params = artefacts.load_potential(path / "reward" / "potential-0.safetensors")
+    assert env.spec.name == "gridworld"
+    assert params["mean"].shape == (5,) and params["discount"] == np.float32(0.99)
+    assert bound.score.memory(3) == ()
+
+
+def test_a_finished_run_can_be_resumed(shaped):
+    path, summary = shaped
+    start(run_evil, ["--resume", path])
+    again = json.loads((path / "summary.json").read_text())
+    assert again["area_under_curve"] == summary["area_under_curve"]
+
+
+def test_a_recovered_reward_is_shaped(tmp_path):
+    run = tmp_path / "irl"
+    start(
+        run_irl,
+        [
+            "--env",
+            "gridworld",
+            "--irl_plus",
+            "--preset",
+            "smoke",
+            "--out",
+            run,
+            "--num_retrained",
+            "0",
+        ],
+    )
+    out = tmp_path / "evil"
+    start(
+        run_evil,
+        [
+            "--env",
+            "gridworld",
+            "--preset",
+            "smoke",
+            "--reward_filename",
+            run,
+            "--out",
+            out,
+            "--algorithm.under",
+            "recovered",
+        ],
+    )
+    assert json.loads((out / "summary.json").read_text())["area_under_curve"]["per_seed"]
+    with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+        options = ["--env", "cartpole", "--preset", "smoke", "--reward_filename", str(run)]
+        patch.setattr(sys, "argv", ["run_evil.py", *options])
+        run_evil.command.main(run_evil.main)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "either --real or --reward_filename"),
+        (["--real", "--reward_filename", "x"], "either --real or --reward_filename"),
+        (["--reward_filename", "nowhere"], "nowhere"),
+        (["--real", "--algorithm.strategy.population", "7"], "an even population"),
+        (["--real", "--algorithm.potential.hidden", "8"], "found \\(8,\\)"),
+        (["--real", "--algorithm.inner_iterations", "0"], "iterations"),
+    ],
+)
+def test_wrong_input_is_refused(options, message, tmp_path):
+    out = tmp_path / "run"
+    given = ["--env", "gridworld", "--preset", "smoke", "--out", out, *options]
+    with pytest.raises(UserError, match=message):
+        start(run_evil, given)
+    assert not out.exists()

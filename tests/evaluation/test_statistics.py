@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evil.evaluation.statistics import correlation, interquartile_mean
+from evil.evaluation.statistics import bootstrap_interval, correlation, interquartile_mean
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,17 @@ def test_correlation():
 
 def test_intervals_by_hand():
     # Of 0 and 1 a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4.
-    assert statistics.bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
-    assert statistics.bootstrap_interval([0.0, 1.0], confidence=0.4) == (0.5, 0.5)
-    assert statistics.bootstrap_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
-    assert statistics.bootstrap_interval([3.0]) == (-np.inf, np.inf)
+    assert bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
+    assert bootstrap_interval([0.0, 1.0], confidence=0.4) == (0.5, 0.5)
+    assert bootstrap_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
+    assert bootstrap_interval([3.0]) == (-np.inf, np.inf)
     with pytest.raises(ValueError, match="at least one"):
-        statistics.bootstrap_interval([])
+        bootstrap_interval([])
 
 
 def test_intervals_cover_the_mean():
     # Over 200 samples of 20 normal values, a 90 % interval should miss 0 about 20 times.
     samples = np.random.default_rng(1).normal(size=(200, 20))
-    intervals = [statistics.bootstrap_interval(x, confidence=0.9, resamples=500) for x in samples]
+    intervals = [bootstrap_interval(x, confidence=0.9, resamples=500) for x in samples]
     missed = sum(not low <= 0.0 <= high for low, high in intervals)
     assert 10 <= missed <= 40

@@ -45,7 +45,7 @@ def main() -> None:
     command.show_returns(summary)
     for name in ("unshaped_area_under_curve", "area_under_curve", "critic_area_under_curve"):
         area = summary[name]
-        print(f"{name}: {area['mean']:.1f} [{area['low']:.1f}, {area['high']:.1f}]")
+        print(f"{name}: {area['mean']:.4g} [{area['low']:.4g}, {area['high']:.4g}]")
     print(f"everything about this run is in {session.directory.path}")
 
 

@@ -28,11 +28,20 @@ T = TypeVar("T")
 
 RETURN_NAMES = {
     "random_return": "random actions",
-    "final_return": "IRL policy",
     "bc_return": "behavioural cloning",
     "retrain_return": "retrained on the recovered reward",
     "rl_return": "trained on the real reward",
     "survival_return": "trained on survival alone",
+    "unshaped_return": "trained without shaping",
+    "critic_return": "trained with a critic for potential",
+    "real_return": "trained on the real reward",
+    "recovered_return": "trained on the recovered reward",
+    "shaped_return": "trained on it with shaping",
+}
+FINAL_NAMES = {  # what `final_return` is of, by algorithm
+    "bc": "behavioural cloning",
+    "evil": "trained with the evolved shaping",
+    "transfer": "trained on what was carried over",
 }
 
 
@@ -169,6 +178,7 @@ def show_returns(summary: Mapping[str, Any]) -> None:
         share = f"{100 * mean / expert:.0f} %" if expert is not None and expert > 0 else ""
         cells = "  ".join(f"{x:,.1f}" for x in seeds)
         policy = {"final_return": "irl"}.get(name, name.removesuffix("_return"))
-        label = RETURN_NAMES.get(name, name)
+        names = RETURN_NAMES | {"final_return": FINAL_NAMES.get(summary["algorithm"], "IRL policy")}
+        label = names.get(name, name)
         table.add_row(label, f"{mean:,.1f}", share, *beside(policy), cells)
     rich.console.Console().print(table)

@@ -246,15 +246,11 @@ def _reward(config: Config, env: Environment) -> tuple[Score, PyTree]:
         raise UserError("expected either --real or --reward_filename RUN, to say what is shaped.")
     if config.reward_filename is None:
         return fixed.real(), ()
-    found = retrained.rewards(Path(config.reward_filename))
-    path = next(iter(found.values()))
+    path = next(iter(retrained.rewards(Path(config.reward_filename)).values()))
     theirs, model, params = artefacts.load_reward(path)
-    ours = (env.spec.name, env.spec.backend)
-    if (theirs.spec.name, theirs.spec.backend) != ours:
-        raise UserError(
-            f"{path} is a reward of {theirs.spec.name} {theirs.spec.backend}, expected one of "
-            f"{' '.join(ours)}."
-        )
+    found, expected = (f"{one.spec.name} {one.spec.backend}".strip() for one in (theirs, env))
+    if found != expected:
+        raise UserError(f"{path} is a reward of {found}, expected one of {expected}.")
     return model.score, params
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from evil.errors import UserError
 from evil.experiments import artefacts
-from scripts import run_evil, run_irl
+from scripts import run_evil
 
 CONTRACT = {
     "env", "backend", "algorithm", "seeds", "expert_return", "random_return", "env_steps",
@@ -79,45 +79,6 @@ def test_a_finished_run_can_be_resumed(shaped):
     start(run_evil, ["--resume", path])
     again = json.loads((path / "summary.json").read_text())
     assert again["area_under_curve"] == summary["area_under_curve"]
-
-
-def test_a_recovered_reward_is_shaped(tmp_path):
-    run = tmp_path / "irl"
-    start(
-        run_irl,
-        [
-            "--env",
-            "gridworld",
-            "--irl_plus",
-            "--preset",
-            "smoke",
-            "--out",
-            run,
-            "--num_retrained",
-            "0",
-        ],
-    )
-    out = tmp_path / "evil"
-    start(
-        run_evil,
-        [
-            "--env",
-            "gridworld",
-            "--preset",
-            "smoke",
-            "--reward_filename",
-            run,
-            "--out",
-            out,
-            "--algorithm.under",
-            "recovered",
-        ],
-    )
-    assert json.loads((out / "summary.json").read_text())["area_under_curve"]["per_seed"]
-    with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
-        options = ["--env", "cartpole", "--preset", "smoke", "--reward_filename", str(run)]
-        patch.setattr(sys, "argv", ["run_evil.py", *options])
-        run_evil.command.main(run_evil.main)
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,14 @@ def recovered(tmp_path_factory):
 def shaping(recovered):
     path = recovered.parent / "evil"
     start(run_evil, "--env", "cartpole", "--preset", "smoke", "--out", path,
-          "--reward_filename", recovered)  # fmt: skip
+          "--reward_filename", recovered, "--algorithm.under", "recovered")  # fmt: skip
     return path
+
+
+def test_only_a_reward_of_the_environment_is_shaped(recovered, tmp_path):
+    with pytest.raises(UserError, match="is a reward of cartpole, expected one of gridworld"):
+        start(run_evil, "--env", "gridworld", "--preset", "smoke",
+              "--reward_filename", recovered, "--out", tmp_path / "run")  # fmt: skip
 
 
 def test_a_shaped_reward_in_another_world(recovered, shaping, tmp_path):

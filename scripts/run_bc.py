@@ -32,8 +32,7 @@ def main() -> None:
     with command.session(config, output, name=f"{config.env}-bc") as session:
         summary = study(session)
         assert session.directory is not None
-    shown = {name: summary[name] for name in ("expert_return", "random_return")}
-    command.show_returns(shown | {"bc_return": summary["final_return"]})
+    command.show_returns(summary)
     print(f"everything about this run is in {session.directory.path}")
 
 

@@ -165,6 +165,9 @@ def show_returns(summary: Mapping[str, Any]) -> None:
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "true return" else "right")
 
+    final = FINAL_NAMES.get(summary["algorithm"], "IRL policy")
+    names = RETURN_NAMES | {"final_return": final}
+
     def beside(name: str) -> list[str]:
         return [f"{recovered[name]['mean']:,.1f}" if name in recovered else ""] * bool(recovered)
 
@@ -178,7 +181,6 @@ def show_returns(summary: Mapping[str, Any]) -> None:
         share = f"{100 * mean / expert:.0f} %" if expert is not None and expert > 0 else ""
         cells = "  ".join(f"{x:,.1f}" for x in seeds)
         policy = {"final_return": "irl"}.get(name, name.removesuffix("_return"))
-        names = RETURN_NAMES | {"final_return": FINAL_NAMES.get(summary["algorithm"], "IRL policy")}
         label = names.get(name, name)
         table.add_row(label, f"{mean:,.1f}", share, *beside(policy), cells)
     rich.console.Console().print(table)

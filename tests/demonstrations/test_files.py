@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from evil import demonstrations
+from evil import atomic, demonstrations
 from evil.demonstrations import archives, files
 from evil.errors import UserError
 from evil.seams import Spec
@@ -92,7 +92,7 @@ def test_a_file_says_where_it_was_recorded(tmp_path):
 
 def test_a_failed_save_leaves_the_old_file(path, monkeypatch):
     before = path.read_bytes()
-    monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(atomic.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(UserError, match="disk full"):
         files.save(path, make(CART, seed=1), CART, {})
     assert path.read_bytes() == before

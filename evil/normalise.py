@@ -44,12 +44,17 @@ def update(moments: Moments, batch: Array) -> Moments:
     )
 
 
+def deviation(moments: Moments) -> Array:
+    """The standard deviation by which samples are divided."""
+    return jnp.sqrt(moments.variance + EPSILON)
+
+
 def normalise(moments: Moments, x: Array, *, clip: float = 10.0) -> Array:
     """Centre and scale to unit variance, clipped to `±clip` standard deviations."""
-    mean, variance = align(moments.mean, x.ndim), align(moments.variance, x.ndim)
-    return jnp.clip((x - mean) / jnp.sqrt(variance + EPSILON), -clip, clip)
+    mean, std = align(moments.mean, x.ndim), align(deviation(moments), x.ndim)
+    return jnp.clip((x - mean) / std, -clip, clip)
 
 
 def scale(moments: Moments, x: Array) -> Array:
     """Divide by the standard deviation alone, which keeps signs and the size of zero."""
-    return x / jnp.sqrt(align(moments.variance, x.ndim) + EPSILON)
+    return x / align(deviation(moments), x.ndim)

@@ -3,8 +3,7 @@
 `bodies` draws geometry, joint limits and joint dynamics of a Brax model, one model per seed; what
 they change in the compiled model is stacked `[D, ...]`, so that D worlds are lanes of one program.
 Each quantity is uniform between its bounds, in the order of `BODIES`, from NumPy's Mersenne
-twister: the draws of seeds 0 to 4 are those of the reference. `scaled` multiplies parameters of any
-environment by factors, and `CLASSICS` are the reference's changed classics.
+twister: the draws of seeds 0 to 4 are those of the reference. `CLASSICS` are its changed classics.
 
 Reference: sapora2024evil
 """
@@ -14,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +44,7 @@ def _limits(name: str, lower: tuple[float, float], upper: tuple[float, float]) -
     return Quantity("joint", name, "range", (lower, upper))
 
 
-def _both(name: str, low: float, high: float, attribute: str) -> Quantity:
+def _number(name: str, low: float, high: float, attribute: str) -> Quantity:
     return Quantity("joint", name, attribute, ((low, high),))
 
 
@@ -95,8 +93,8 @@ BODIES: dict[str, tuple[Quantity, ...]] = {
         *(_limits(f"{side}_knee", (-200.0, -100.0), (-50.0, 50.0)) for side in ("right", "left")),
     ),
     "halfcheetah": (
-        *(_both(f"{leg}thigh", 4.0, 8.0, "damping") for leg in ("b", "f")),
-        *(_both(f"{leg}thigh", 230.0, 250.0, "stiffness") for leg in ("b", "f")),
+        *(_number(f"{leg}thigh", 4.0, 8.0, "damping") for leg in ("b", "f")),
+        *(_number(f"{leg}thigh", 230.0, 250.0, "stiffness") for leg in ("b", "f")),
         *(_capsule(f"{leg}foot", (0.04, 0.05), (0.065, 0.075)) for leg in ("b", "f")),
     ),
 }  # fmt: skip
@@ -156,29 +154,6 @@ def edited(xml: str, numbers: Mapping[tuple[str, str, str], Sequence[float]]) ->
             raise UserError(f"the model has no {element} {name!r}.")
         found.set(attribute, " ".join(f"{value:.9g}" for value in values))
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def scaled(params: PyTree, factors: Mapping[str, Any]) -> PyTree:
-    """Physics parameters with named fields multiplied by factors `[D]`: a pytree `[D, ...]`.
-
-    Fields are those of a parameter dataclass (Gymnax) or dictionary (Brax).
-    """
-    count = {np.size(factor) for factor in factors.values()}
-    if len(count) != 1:
-        raise UserError(f"expected as many factors for each quantity, found {sorted(count)}.")
-    (size,) = count
-    everywhere = jax.tree.map(lambda x: jnp.broadcast_to(x, (size, *jnp.shape(x))), params)
-    fields = everywhere if isinstance(everywhere, dict) else vars(everywhere)
-    unknown = sorted(set(factors) - set(fields))
-    if unknown:
-        raise UserError(f"no physics parameters {unknown}: expected some of {sorted(fields)}.")
-    changed = {
-        name: fields[name] * jnp.reshape(factor, (size, *[1] * (fields[name].ndim - 1)))
-        for name, factor in factors.items()
-    }
-    if isinstance(everywhere, dict):
-        return everywhere | changed
-    return dataclasses.replace(everywhere, **changed)
 
 
 def _fields(tree: PyTree) -> dict[str, PyTree]:

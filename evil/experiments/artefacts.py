@@ -81,6 +81,13 @@ def load_potential(path: Path) -> tuple[Environment, potential.Potential, PyTree
     return env, bound, params
 
 
+def check_world(path: Path, found: Environment, expected: Environment) -> None:
+    """UserError if what is in a file belongs to another environment or backend."""
+    names = [f"{env.spec.name} {env.spec.backend}".strip() for env in (found, expected)]
+    if names[0] != names[1]:
+        raise UserError(f"{path} belongs to {names[0]}, expected {names[1]}.")
+
+
 def _world(spec: Spec) -> dict[str, str]:
     return {"env": spec.name, "backend": spec.backend}
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evil import environments, registry
+from evil import environments, normalise, registry
 from evil.demonstrations import catalogue
 from evil.errors import UserError, at_least, unknown
 from evil.evaluation import statistics
@@ -125,7 +125,7 @@ class Study:
         return {
             "network": {"params": state.network["params"]["critic_network"]},
             "mean": moments.mean.reshape(-1),
-            "std": jnp.sqrt(moments.variance.reshape(-1) + 1e-8),
+            "std": normalise.deviation(moments).reshape(-1),
         }
 
     def evolving(self, key: Key, critic: dict[str, PyTree]) -> Phase:
@@ -248,9 +248,7 @@ def _reward(config: Config, env: Environment) -> tuple[Score, PyTree]:
         return fixed.real(), ()
     path = next(iter(retrained.rewards(Path(config.reward_filename)).values()))
     theirs, model, params = artefacts.load_reward(path)
-    found, expected = (f"{one.spec.name} {one.spec.backend}".strip() for one in (theirs, env))
-    if found != expected:
-        raise UserError(f"{path} is a reward of {found}, expected one of {expected}.")
+    artefacts.check_world(path, theirs, env)
     return model.score, params
 
 

@@ -106,7 +106,7 @@ def _evolve_quickly(env: str, chosen: Size) -> Evolving:
         chosen.learner, num_envs=16, num_steps=32, num_minibatches=4, num_starts=16
     )
     if env == "gridworld":
-        learner = dataclasses.replace(learner, num_envs=16, num_steps=10)
+        learner = dataclasses.replace(learner, num_steps=10)
     iterations = {"pendulum": 120, "reacher": 120, "gridworld": 30}.get(env, 60)
     return Evolving(
         Size(learner, iterations),

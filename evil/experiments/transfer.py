@@ -189,7 +189,9 @@ def study(config: Config) -> Study:
     file = next(iter(retrained.rewards(path).values()))
     source, model, params = artefacts.load_reward(file)
     if config.env is not None:
-        _same_world(file, source, environments.make(config.env, source.spec.backend or None))
+        artefacts.check_world(
+            file, source, environments.make(config.env, source.spec.backend or None)
+        )
     learner, iterations = _learner(path, source)
     iterations = iterations if config.iterations is None else config.iterations
     at_least(1, iterations=iterations)
@@ -235,14 +237,8 @@ def _shaping(path: Path, env: Environment) -> tuple[Any, PyTree]:
     if not file.is_file():
         raise UserError(f"{path} has no evolved potential: expected a finished run of run_evil.py.")
     theirs, potential, params = artefacts.load_potential(file)
-    _same_world(file, theirs, env)
+    artefacts.check_world(file, theirs, env)
     return potential, params
-
-
-def _same_world(path: Path, found: Environment, expected: Environment) -> None:
-    names = [f"{env.spec.name} {env.spec.backend}".strip() for env in (found, expected)]
-    if names[0] != names[1]:
-        raise UserError(f"{path} belongs to {names[0]}, expected {names[1]}.")
 
 
 def _clones(path: Path) -> tuple[Policy, ...]:

@@ -247,6 +247,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             reward_params,
             state.scoring,
             transitions,
+            worlds.has_completed,
             discount=state.hyper.discount,
             scaled=config.normalise_rewards,
         )

@@ -25,7 +25,6 @@ class State:
     scale: scaling.ReturnScale
     running: Array  # [B] undiscounted rewards of each episode in progress
     last: Array  # [B] and of the most recently completed one
-    has_completed: Array  # [B] bool, whether there is one
 
 
 def init(score: Score, batch: int) -> State:
@@ -36,7 +35,6 @@ def init(score: Score, batch: int) -> State:
         scale=scaling.init(batch),
         running=jnp.zeros(batch),
         last=jnp.zeros(batch),
-        has_completed=jnp.zeros(batch, bool),
     )
 
 
@@ -45,11 +43,15 @@ def pay(
     params: PyTree,
     state: State,
     transitions: Transition,
+    has_completed: Array,
     *,
     discount: Array | float,
     scaled: bool = True,
 ) -> tuple[State, Array, Metrics]:
-    """Rewards `[T, B]` as a learner fits them; `scaled` says whether in units of their spread."""
+    """Rewards `[T, B]` as a learner fits them; `scaled` says whether in units of their spread.
+
+    `has_completed [B]` says which environments have completed an episode after these transitions.
+    """
     done = transitions.terminated | transitions.truncated
     rewards, memory = score.apply(params, state.memory, transitions)
     scale, paid = scaling.scale_rewards(state.scale, rewards, done, discount=discount)
@@ -59,7 +61,7 @@ def pay(
         bonus, bonus_memory = score.bonus.apply(params, bonus_memory, transitions)
         paid = paid + bonus
     totals, running = returns.running_returns(rewards, done, state.running, discount=1.0)
-    last, has_completed = _last_completed(totals, done, state)
+    last = _last_completed(totals, done, state.last)
     count = jnp.maximum(has_completed.sum(), 1)
     state = State(
         memory=memory,
@@ -67,22 +69,16 @@ def pay(
         scale=scale,
         running=running,
         last=last,
-        has_completed=has_completed,
     )
-    return (
-        state,
-        paid,
-        {
-            "agent/reward": rewards.mean(),
-            "agent/scored_return": jnp.sum(last, where=has_completed) / count,
-        },
-    )
+    metrics = {
+        "agent/reward": rewards.mean(),
+        "agent/scored_return": jnp.sum(last, where=has_completed) / count,
+    }
+    return state, paid, metrics
 
 
-def _last_completed(totals: Array, done: Array, state: State) -> tuple[Array, Array]:
-    """Returns `[B]` of the last episode that ended in `[T, B]`, or before; and whether one has."""
-    steps = totals.shape[0]
-    index = steps - 1 - jnp.argmax(done[::-1], axis=0)
+def _last_completed(totals: Array, done: Array, before: Array) -> Array:
+    """Returns `[B]` of the last episode that ended in `[T, B]`; where none has, those `before`."""
+    index = totals.shape[0] - 1 - jnp.argmax(done[::-1], axis=0)
     found = jnp.take_along_axis(totals, index[None], axis=0)[0]
-    ended = done.any(axis=0)
-    return jnp.where(ended, found, state.last), state.has_completed | ended
+    return jnp.where(done.any(axis=0), found, before)

@@ -9,6 +9,8 @@ Reference: miyato2018spectral
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -49,7 +51,9 @@ def normalise(network: PyTree, vectors: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(scale, network)
 
 
-def _over_kernels(function, network: PyTree, *others: PyTree) -> dict[str, Array]:
+def _over_kernels(
+    function: Callable[..., Array], network: PyTree, *others: PyTree
+) -> dict[str, Array]:
     leaves = jax.tree_util.tree_leaves_with_path(network)
     kernels = {jax.tree_util.keystr(path): leaf for path, leaf in leaves if _is_kernel(path)}
     return {

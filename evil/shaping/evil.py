@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +51,7 @@ class Config:
     """Learners per member, over which fitness is averaged."""
     fitness: lives.Fitness = "area_under_curve"
     """What a life is worth: the time-average of its learning curve, or where it ended."""
-    under: str = "real"
+    under: Literal["real", "recovered"] = "real"
     """Whose returns the curve shows: those of the real reward, or of the recovered one."""
     scaled: bool = False
     """Whether the learner scales reward and term together, rather than the reward alone."""

@@ -97,17 +97,6 @@ def test_classics(name):
     assert jax.tree.leaves(changed) != jax.tree.leaves(env.params)
 
 
-def test_factors():
-    env = environments.make("cartpole")
-    worlds = dynamics.scaled(env.params, {"gravity": jnp.array([0.5, 1.0, 2.0])})
-    np.testing.assert_allclose(worlds.gravity, [4.9, 9.8, 19.6], rtol=1e-6)
-    np.testing.assert_allclose(worlds.force_mag, [10.0, 10.0, 10.0])
-    with pytest.raises(UserError, match="no physics parameters \\['gravty'\\]"):
-        dynamics.scaled(env.params, {"gravty": 2.0})
-    with pytest.raises(UserError, match="as many factors"):
-        dynamics.scaled(env.params, {"gravity": jnp.ones(2), "force_mag": jnp.ones(3)})
-
-
 def test_what_has_no_body_is_refused():
     with pytest.raises(UserError, match="expected a Brax environment"):
         dynamics.bodies(environments.make("cartpole"), (0,))

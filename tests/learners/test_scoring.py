@@ -27,20 +27,20 @@ def rollout(rewards, ended):
 
 FIRST = rollout([[1, 10], [2, 20], [4, 40]], [[0, 0], [1, 0], [0, 0]])
 SECOND = rollout([[8, 80], [16, 160]], [[1, 0], [1, 0]])
+ONE = jnp.array([True, False])  # only the first environment ever completes an episode
 
 
 def test_returns_of_completed_episodes():
     score = fixed.real()
     state = scoring.init(score, 2)
-    state, _, metrics = scoring.pay(score, (), state, FIRST, discount=0.9)
+    state, _, metrics = scoring.pay(score, (), state, FIRST, ONE, discount=0.9)
     # The first environment has completed 1 + 2, the second nothing yet.
     np.testing.assert_allclose(metrics["agent/scored_return"], 3.0)
     np.testing.assert_allclose(metrics["agent/reward"], 77 / 6, rtol=1e-6)
     np.testing.assert_allclose(state.running, [4.0, 70.0])
-    state, _, metrics = scoring.pay(score, (), state, SECOND, discount=0.9)
+    state, _, metrics = scoring.pay(score, (), state, SECOND, ONE, discount=0.9)
     # 4 + 8 ended first, but 16 alone ended last.
     np.testing.assert_allclose(state.last, [16.0, 0.0])
-    np.testing.assert_array_equal(state.has_completed, [True, False])
     np.testing.assert_allclose(metrics["agent/scored_return"], 16.0)
     np.testing.assert_allclose(state.running, [0.0, 310.0])
 
@@ -49,8 +49,8 @@ def test_the_bonus_is_added_after_scaling():
     plain = fixed.real()
     bonus = memoryless(lambda params, steps: 5.0 * jnp.ones_like(steps.reward))
     shaped = dataclasses.replace(plain, bonus=bonus)
-    _, without, metrics = scoring.pay(plain, (), scoring.init(plain, 2), FIRST, discount=0.9)
-    _, with_bonus, same = scoring.pay(shaped, (), scoring.init(shaped, 2), FIRST, discount=0.9)
+    _, without, metrics = scoring.pay(plain, (), scoring.init(plain, 2), FIRST, ONE, discount=0.9)
+    _, with_bonus, same = scoring.pay(shaped, (), scoring.init(shaped, 2), FIRST, ONE, discount=0.9)
     np.testing.assert_allclose(with_bonus, without + 5.0, rtol=1e-6)
     assert np.abs(np.asarray(without)).max() < 5  # in units of their spread, not 40
     np.testing.assert_array_equal(metrics["agent/reward"], same["agent/reward"])
@@ -58,7 +58,9 @@ def test_the_bonus_is_added_after_scaling():
 
 def test_unscaled_rewards_are_the_scores():
     score = fixed.real()
-    _, paid, _ = scoring.pay(score, (), scoring.init(score, 2), FIRST, discount=0.9, scaled=False)
+    _, paid, _ = scoring.pay(
+        score, (), scoring.init(score, 2), FIRST, ONE, discount=0.9, scaled=False
+    )
     np.testing.assert_array_equal(paid, FIRST.reward)
 
 
@@ -72,5 +74,5 @@ def test_both_memories_are_carried():
     score = Score(apply=counting, memory=zeros, bonus=Score(apply=counting, memory=zeros))
     state = scoring.init(score, 2)
     for steps in (FIRST, SECOND):
-        state, _, _ = scoring.pay(score, (), state, steps, discount=0.9)
+        state, _, _ = scoring.pay(score, (), state, steps, ONE, discount=0.9)
     assert (state.memory, state.bonus_memory) == (5, 5)

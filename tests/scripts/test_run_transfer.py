@@ -32,7 +32,7 @@ def shaping(recovered):
 
 
 def test_only_a_reward_of_the_environment_is_shaped(recovered, tmp_path):
-    with pytest.raises(UserError, match="is a reward of cartpole, expected one of gridworld"):
+    with pytest.raises(UserError, match="belongs to cartpole, expected gridworld"):
         start(run_evil, "--env", "gridworld", "--preset", "smoke",
               "--reward_filename", recovered, "--out", tmp_path / "run")  # fmt: skip
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from evil.evaluation import episodes, statistics
 from evil.rewards import fixed
+from evil.running import settings
 from evil.seams import Environment, Key, Policy, PyTree, Score
 
 
@@ -45,14 +46,21 @@ def judged(
     num_episodes: int,
     score: Score,
     rewards: Mapping[str, PyTree],
+    programs: Mapping[tuple[str, ...], Any] | None = None,
 ) -> dict[str, Judged]:
-    """As `returns`, with returns under a recovered reward: `rewards` has each lane's parameters."""
+    """As `returns`, with returns under a recovered reward: `rewards` has each lane's parameters.
+
+    `programs` are those of `compile_judged`, for the same names.
+    """
     found: dict[str, Judged] = {}
     for names in _by_act(policies):
         # Through the host: lanes of different phases may lie on different devices.
         stacked = [jax.device_get((policies[name].params, rewards[name])) for name in names]
         params = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stacked)
-        program = _program(env, policies[names[0]], num_episodes, score)
+        if programs is None:
+            program = _program(env, policies[names[0]], num_episodes, score)
+        else:
+            program = programs[tuple(names)]
         played = jax.device_get(program(params, key))
         counts = [jax.tree.leaves(tree)[0].shape[0] for tree in stacked]
         parts = [np.split(x, np.cumsum(counts)[:-1]) for x in played]
@@ -68,8 +76,9 @@ def compile_judged(
     num_episodes: int,
     score: Score,
     rewards: Mapping[str, PyTree],
-) -> None:
-    """Compile the programs of `judged`, of whose policies and rewards only the shapes matter."""
+) -> dict[tuple[str, ...], Any]:
+    """The compiled programs of `judged`; of policies and rewards only the shapes matter."""
+    programs: dict[tuple[str, ...], Any] = {}
     for names in _by_act(policies):
 
         def joined(*leaves: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
@@ -78,7 +87,9 @@ def compile_judged(
 
         stacked = [(policies[name].params, rewards[name]) for name in names]
         program = _program(env, policies[names[0]], num_episodes, score)
-        program.lower(jax.tree.map(joined, *stacked), key).compile()
+        lowered = program.lower(jax.tree.map(joined, *stacked), key)
+        programs[tuple(names)] = lowered.compile(settings.compiler_options())
+    return programs
 
 
 def _by_act(policies: Mapping[str, Policy]) -> list[list[str]]:

@@ -11,7 +11,6 @@ survival is not mistaken for the reward's merit.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -109,32 +108,29 @@ class Study:
         key_bc, key_irl, key_again, key_judge = jax.random.split(jax.random.key(config.seed), 4)
         cloning = self.imitating("bc", self.cloning, key_bc, config.bc_iterations)
         playing = self.imitating("irl", self.game, key_irl, config.iterations)
-        outcomes = {"bc": run(cloning, session)}
-
         # Of the rewards that are still to be recovered the shapes are known, and these suffice to
         # compile what comes after the game.
         shapes = jax.eval_shape(jax.vmap(self.game.reward), lanes.abstract_states(playing))
         again = self.retraining(_zeros(shapes), key_again)
         phases = [cloning, playing] + ([] if again is None else [again.phase])
-        jobs = [functools.partial(ahead.compile_phase, phase) for phase in phases[2:]]
-        jobs.append(functools.partial(self.compile_judging, phases, again, key_judge))
-        *compiled_again, compiled_judging = ahead.compile_ahead(*jobs)
+        programs, judges = ahead.begin(
+            lambda: None if again is None else lanes.compile_phase(again.phase),
+            lambda: self.compile_judging(phases, again, key_judge),
+        )
 
-        outcomes["irl"] = run(playing, session)
+        outcomes = {"bc": run(cloning, session), "irl": run(playing, session)}
         reward_params = jax.vmap(self.game.reward)(outcomes["irl"].states)
-        again = self.retraining(reward_params, key_again)
-        if again is not None:
-            for wait in compiled_again:
-                wait()
-            outcomes["retrain"] = run(again.phase, session)
+        fresh = self.retraining(reward_params, key_again)
+        if fresh is not None:
+            outcomes["retrain"] = run(fresh.phase, session, programs)
 
         session.progress.note(
             f"playing {config.evaluation_episodes} full episodes with each policy"
         )
-        compiled_judging()
         states = {name: outcome.states for name, outcome in outcomes.items()}
-        policies, rewards = self.everybody(states, again)
-        played = measure.judged(*self.judging(policies, rewards, key_judge))
+        policies, rewards = self.everybody(states, fresh)
+        judging = self.judging(policies, rewards, key_judge)
+        played = measure.judged(*judging, programs=judges())
         summary = findings.summarise(config, problem, outcomes, played, key_judge)
         expert = findings.expert_under(self.model.score, problem.demos, reward_params)
         summary["under_recovered_reward"] = {"expert": measure.summarise(expert)} | {
@@ -201,11 +197,11 @@ class Study:
 
     def compile_judging(
         self, phases: list[Phase], again: retraining.Retraining | None, key: Key
-    ) -> None:
-        """Compile the last part of the study before there is anybody to play it."""
+    ) -> dict[tuple[str, ...], Any]:
+        """The programs of the last part of the study, before there is anybody to play it."""
         states = {phase.name: lanes.abstract_states(phase) for phase in phases}
         policies, rewards = jax.eval_shape(lambda states: self.everybody(states, again), states)
-        measure.compile_judged(*self.judging(policies, rewards, key))
+        return measure.compile_judged(*self.judging(policies, rewards, key))
 
 
 def _zeros(shapes: PyTree) -> PyTree:

@@ -6,46 +6,17 @@ Compiling takes one core, and so does compiling the earlier part: on two they go
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-
-import jax
-import jax.numpy as jnp
-
-from evil.running import lanes
-from evil.running.phase import Phase
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 
-def compile_ahead(*jobs: Callable[[], object]) -> tuple[Callable[[], None], ...]:
-    """Begin to do jobs that compile, one after the other; returns a function for each that waits.
+def begin(*jobs: Callable[[], Any]) -> tuple[Callable[[], Any], ...]:
+    """Begin jobs in a thread of their own, one after the other.
 
-    What they compile goes to JAX's cache on disk, where whoever needs it finds it; without such a
-    cache nothing is done. What goes wrong in a job is raised by the function that waits for it.
+    Returns a function for each job that waits for it: it returns what the job returned, or raises
+    what it raised.
     """
-    if not jax.config.values["jax_compilation_cache_dir"]:
-        return tuple(_nothing for _ in jobs)
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile-ahead")
-    waiting = tuple(_waiting(pool.submit(job)) for job in jobs)
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
+    waiting = tuple(pool.submit(job).result for job in jobs)
     pool.shutdown(wait=False)
     return waiting
-
-
-def compile_phase(phase: Phase) -> None:
-    """Compile the programs of a phase, of whose data and keys only the shapes matter."""
-
-    def filled(x: jax.ShapeDtypeStruct) -> jax.Array:
-        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-        return jnp.broadcast_to(phase.keys[0], x.shape) if is_key else jnp.zeros(x.shape, x.dtype)
-
-    lanes.compile_init(phase)
-    lanes.compile_advance(phase, jax.tree.map(filled, lanes.abstract_states(phase)))
-
-
-def _waiting(job: Future[object]) -> Callable[[], None]:
-    def wait() -> None:
-        job.result()
-
-    return wait
-
-
-def _nothing() -> None:
-    pass

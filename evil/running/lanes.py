@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from evil import parallel, pytrees
+from evil.running import settings
 from evil.running.phase import Phase
-from evil.seams import PyTree
+from evil.seams import Key, PyTree
 
 P = jax.sharding.PartitionSpec
 LANES = P("lanes")
@@ -25,26 +26,42 @@ def abstract_states(phase: Phase) -> PyTree:
     return jax.eval_shape(_init(phase), phase.keys, phase.data)
 
 
-def compile_init(phase: Phase) -> tuple[Callable[[], PyTree], float]:
-    """The program that makes the first states, and the seconds it took to compile."""
-    spread = _spread(phase)
-    init = spread.over_devices(_init(phase), (LANES, spread.data), LANES)
-    arguments = spread.put((phase.keys, phase.data), (LANES, spread.data))
-    compiled, seconds = _compile(init, *arguments)
-    return lambda: compiled(*arguments), seconds
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """The compiled programs of a phase, and of any other of the same shapes.
 
+    `init(keys [L], data)` makes the first states.
 
-def compile_advance(phase: Phase, states: PyTree) -> tuple[Callable[..., Any], float]:
-    """The program `(states, alive [L], count) -> (states, healthy [L], metrics, finite)`.
-
-    It runs `count <= phase.chunk` iterations; the count is an argument, so a short last chunk is
-    the same program. `metrics` holds arrays [chunk, L], of which `count` rows are meaningful;
-    `finite` is bool [leaves, L], in the order of `leaf_names`.
-
-    A lane that was not alive, or has met a number that is not finite, gets back the state it came
-    with. The input is therefore not donated: it is the last state known to be good.
+    `advance(states, data, alive [L], count)` returns states, healthy `[L]`, metrics and finite. It
+    runs `count <= phase.chunk` iterations; the count is an argument, so a short last chunk is the
+    same program. `metrics` holds arrays [chunk, L], of which `count` rows are meaningful; `finite`
+    is bool [leaves, L], in the order of `leaf_names`. A lane that was not alive, or has met a
+    number that is not finite, gets back the state it came with. The input is therefore not donated:
+    it is the last state known to be good.
     """
-    step = jax.vmap(phase.algorithm.step, in_axes=(0, phase.data_axes))
+
+    init: Callable[[Key, PyTree], PyTree]
+    advance: Callable[[PyTree, PyTree, Any, Any], Any]
+    seconds: float  # that compiling took
+
+
+def compile_phase(phase: Phase) -> Programs:
+    """Compile both programs; of the phase's data and keys only the shapes matter."""
+    started = time.perf_counter()
+    init, advance = _compile_init(phase), _compile_advance(phase)
+    return Programs(init, advance, time.perf_counter() - started)
+
+
+def _compile_init(phase: Phase) -> Callable[..., PyTree]:
+    spread = _spread(phase)
+    specs = (LANES, spread.data)
+    arguments = (phase.keys, phase.data)
+    return _compiled(spread, _init(phase), specs, LANES, arguments, runs_once=True)
+
+
+def _compile_advance(phase: Phase) -> Callable[..., Any]:
+    # Jitted, because it is asked for its shapes first: JAX then traces it only once.
+    step = jax.jit(jax.vmap(phase.algorithm.step, in_axes=(0, phase.data_axes)))
 
     def advance(states: PyTree, data: PyTree, alive: jax.Array, count: jax.Array) -> Any:
         def body(index: jax.Array, carry: Any) -> Any:
@@ -62,17 +79,26 @@ def compile_advance(phase: Phase, states: PyTree) -> tuple[Callable[..., Any], f
 
     spread = _spread(phase)
     specs = (LANES, spread.data, LANES, P())
-    program = spread.over_devices(
-        advance, specs, (LANES, LANES, P(None, "lanes"), P(None, "lanes"))
-    )
+    out = (LANES, LANES, P(None, "lanes"), P(None, "lanes"))
+    alive = jnp.ones(phase.lanes, bool)
+    arguments = (abstract_states(phase), phase.data, alive, jnp.int32(phase.chunk))
+    return _compiled(spread, advance, specs, out, arguments)
 
-    def arguments(states: PyTree, alive: Any, count: Any) -> tuple[Any, ...]:
-        return spread.put((states, data, jnp.asarray(alive), jnp.asarray(count)), specs)
 
-    data = spread.put(phase.data, spread.data)
-    full = arguments(states, jnp.ones(phase.lanes, bool), jnp.int32(phase.chunk))
-    compiled, seconds = _compile(program, *full)
-    return lambda *changing: compiled(*arguments(*changing)), seconds
+def _compiled(
+    spread: Spread,
+    function: Callable[..., Any],
+    specs: Any,
+    out: Any,
+    arguments: Any,
+    *,
+    runs_once: bool = False,
+) -> Callable[..., Any]:
+    """`function` compiled for arguments of these shapes, which it puts where they belong."""
+    program = jax.jit(spread.over_devices(function, specs, out))
+    lowered = program.lower(*spread.shapes(arguments, specs))
+    compiled = lowered.compile(settings.compiler_options(runs_once=runs_once))
+    return lambda *arguments: compiled(*spread.put(arguments, specs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,15 +132,31 @@ class Spread:
 
     def put(self, tree: PyTree, specs: PyTree) -> PyTree:
         """The arrays of `tree` on the devices where they belong; all on all, if some are padded."""
+        return jax.device_put(tree, self._shardings(specs))
+
+    def shapes(self, tree: PyTree, specs: PyTree) -> PyTree:
+        """What `put` would make of the arrays of `tree`, by their shapes alone."""
+
+        def abstract(sharding: Any, part: PyTree) -> PyTree:
+            return jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part
+            )
+
+        shardings = self._shardings(specs)
+        if shardings is None:
+            return abstract(None, tree)
+        is_sharding = lambda x: isinstance(x, jax.sharding.Sharding)  # noqa: E731
+        return jax.tree.map(abstract, shardings, tree, is_leaf=is_sharding)
+
+    def _shardings(self, specs: PyTree) -> PyTree:
         if self.mesh is None:
-            return jax.device_put(tree)
+            return None
         mesh = self.mesh
-        shardings = jax.tree.map(
+        return jax.tree.map(
             lambda spec: jax.sharding.NamedSharding(mesh, P() if self.spare else spec),
             specs,
             is_leaf=_is_spec,
         )
-        return jax.device_put(tree, shardings)
 
     def _pad(self, axis: int, x: jax.Array) -> jax.Array:
         last = jax.lax.slice_in_dim(x, self.lanes - 1, self.lanes, axis=axis)
@@ -174,12 +216,6 @@ def _init(phase: Phase) -> Callable[..., PyTree]:
         )
 
     return init
-
-
-def _compile(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., Any], float]:
-    started = time.perf_counter()
-    compiled = jax.jit(function).lower(*arguments).compile()
-    return compiled, time.perf_counter() - started
 
 
 def _is_floating(leaf: Any) -> bool:

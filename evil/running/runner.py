@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
@@ -25,8 +24,15 @@ from evil.seams import PyTree
 __all__ = ["Frozen", "Interrupted", "Outcome", "Phase", "Session", "run"]
 
 
-def run(phase: Phase, session: Session | None = None) -> Outcome:
+def run(
+    phase: Phase,
+    session: Session | None = None,
+    programs: Callable[[], lanes.Programs] | None = None,
+) -> Outcome:
     """Run `phase`, or whatever of it a checkpoint in the session's directory has left to do.
+
+    `programs` returns those of this phase, or of one of equal shapes, if they are being compiled
+    elsewhere; it is not called when nothing is left to do.
 
     Raises `Interrupted`, after saving, if the session was asked to stop.
     """
@@ -37,8 +43,9 @@ def run(phase: Phase, session: Session | None = None) -> Outcome:
             for name, _ in phase.logged_groups:
                 sink.rewind(name, position.iteration)
         session.progress.start(phase.name, position.iteration, phase.iterations)
+        compiled = programs() if programs else lanes.compile_phase(phase)
         try:
-            states, position = _finish(phase, session, states, position)
+            states, position = _finish(phase, session, compiled, states, position)
         finally:
             session.progress.finish()
     if session.stop.requested:
@@ -66,15 +73,18 @@ def _restored(phase: Phase, session: Session) -> tuple[PyTree | None, Position]:
 
 
 def _finish(
-    phase: Phase, session: Session, states: PyTree | None, position: Position
+    phase: Phase,
+    session: Session,
+    programs: lanes.Programs,
+    states: PyTree | None,
+    position: Position,
 ) -> tuple[PyTree, Position]:
-    """Compile, then run chunk after chunk until the phase ends or the session is stopped."""
+    """Run chunk after chunk until the phase ends or the session is stopped."""
     checkpoints = session.checkpoints(phase.name)
     saved_iteration = None if states is None else position.iteration
+    position = dataclasses.replace(position, compile_s=position.compile_s + programs.seconds)
     if states is None:
-        states, position = _first(phase)
-    advance, seconds = lanes.compile_advance(phase, states)
-    position = dataclasses.replace(position, compile_s=position.compile_s + seconds)
+        states, position = _first(phase, programs, position)
     origin = time.perf_counter() - position.wall_s
     saved_at = time.perf_counter()
     while _is_unfinished(phase, position) and not session.stop.requested:
@@ -82,18 +92,17 @@ def _finish(
         if checkpoints and due and position.iteration != saved_iteration:
             checkpoints.save(position.iteration, states, position.to_json())
             saved_iteration, saved_at = position.iteration, time.perf_counter()
-        states, position = _chunk(phase, session, advance, origin, states, position)
+        states, position = _chunk(phase, session, programs, origin, states, position)
     position = dataclasses.replace(position, complete=not _is_unfinished(phase, position))
     if checkpoints and position.iteration != saved_iteration:
         checkpoints.save(position.iteration, states, position.to_json())
     return states, position
 
 
-def _first(phase: Phase) -> tuple[PyTree, Position]:
-    init, seconds = lanes.compile_init(phase)
+def _first(phase: Phase, programs: lanes.Programs, position: Position) -> tuple[PyTree, Position]:
     started = time.perf_counter()
-    states = jax.block_until_ready(init())
-    return states, Position(compile_s=seconds, wall_s=time.perf_counter() - started)
+    states = jax.block_until_ready(programs.init(phase.keys, phase.data))
+    return states, dataclasses.replace(position, wall_s=time.perf_counter() - started)
 
 
 def _is_unfinished(phase: Phase, position: Position) -> bool:
@@ -103,7 +112,7 @@ def _is_unfinished(phase: Phase, position: Position) -> bool:
 def _chunk(
     phase: Phase,
     session: Session,
-    advance: Callable[..., Any],
+    programs: lanes.Programs,
     origin: float,
     states: PyTree,
     position: Position,
@@ -114,7 +123,7 @@ def _chunk(
     """
     count = min(phase.chunk, phase.iterations - position.iteration)
     alive = position.alive(phase.lanes)
-    states, *results = advance(states, alive, np.int32(count))
+    states, *results = programs.advance(states, phase.data, alive, np.int32(count))
     healthy, metrics, finite = jax.device_get(results)
     metrics = {name: rows[:count] for name, rows in metrics.items()}
     frozen = [

@@ -66,3 +66,15 @@ def use_full_precision() -> None:
     """
     if jax.default_backend() != "cpu":
         jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def compiler_options(*, runs_once: bool = False) -> dict[str, str | float | bool] | None:
+    """What XLA is told when it compiles a large program; None: nothing.
+
+    On a CPU, fusions made by the older emitters compile in half the time and run as fast, and what
+    runs once is not worth optimising.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    quickly: dict[str, str | float | bool] = {"xla_cpu_use_fusion_emitters": False}
+    return quickly | ({"xla_backend_optimization_level": 0} if runs_once else {})

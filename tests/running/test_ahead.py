@@ -1,79 +1,37 @@
-"""Programs compiled ahead: found by the run they were meant for."""
+"""Work begun ahead: its results, its order, its failures; programs that another phase runs."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
-from evil.running.ahead import compile_ahead, compile_phase
+from evil.running import ahead, lanes
 from evil.running.runner import Session, run
 
-OPTIONS = {
-    "jax_compilation_cache_dir": None,
-    "jax_persistent_cache_min_compile_time_secs": 0.0,
-}
 
-
-@pytest.fixture
-def cache(tmp_path):
-    """An empty cache on disk that keeps everything."""
-    before = {name: jax.config.values[name] for name in OPTIONS}
-    for name, value in (OPTIONS | {"jax_compilation_cache_dir": str(tmp_path)}).items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield tmp_path
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-
-
-def ahead_of(phase):
-    return compile_ahead(functools.partial(compile_phase, phase))
-
-
-def programs(folder):
-    return {path.name for path in folder.iterdir() if "init" in path.name or "advance" in path.name}
-
-
-def test_the_run_finds_what_was_compiled(tiny, cache):
-    (wait,) = ahead_of(tiny.phase(iterations=2))
-    wait()
-    before = programs(cache)
-    assert len({name.split("-")[0] for name in before}) == 2  # one of each
-    run(tiny.phase(iterations=2), Session())
-    assert programs(cache) == before
-
-
-def test_without_a_cache_nothing_is_done(tiny, cache, monkeypatch):
-    jax.config.update("jax_compilation_cache_dir", None)
-    monkeypatch.setattr("evil.running.ahead.ThreadPoolExecutor", None)
-    (wait,) = ahead_of(tiny.phase(iterations=2))
-    wait()
-
-
-def test_jobs_are_done_in_order_and_fail_alone(cache):
+def test_jobs_are_done_in_order_and_fail_alone():
     done = []
 
     def fail():
         raise RuntimeError("no such step")
 
-    first, second, third = compile_ahead(lambda: done.append(1), fail, lambda: done.append(3))
-    third()
+    first, second, third = ahead.begin(lambda: done.append(1), fail, lambda: done.append(3) or 4)
+    assert third() == 4
     assert done == [1, 3]
-    first()
+    assert first() is None
     with pytest.raises(RuntimeError, match="no such step"):
         second()
 
 
-def test_waiting_raises_what_went_wrong(tiny, cache):
-    def step(state, data):
-        raise RuntimeError("no such step")
-
-    broken = dataclasses.replace(tiny.phase(iterations=2).algorithm, step=step)
-    (wait,) = ahead_of(dataclasses.replace(tiny.phase(iterations=2), algorithm=broken))
-    with pytest.raises(RuntimeError, match="no such step"):
-        wait()
+def test_a_run_with_programs_compiles_nothing_and_is_the_same(tiny, monkeypatch, assert_same_bits):
+    phase = tiny.phase(iterations=5)
+    alone = run(phase, Session())
+    blank = dataclasses.replace(phase, data=jax.tree.map(jax.numpy.zeros_like, phase.data))
+    (programs,) = ahead.begin(lambda: lanes.compile_phase(blank))
+    programs()
+    monkeypatch.setattr(lanes, "compile_phase", None)
+    outcome = run(phase, Session(), programs)
+    assert_same_bits(outcome.states, alone.states)
+    assert outcome.compile_s == programs().seconds > 0

@@ -123,7 +123,7 @@ def test_frozen_lanes_stay_frozen_after_a_resume(tiny, path, assert_same_bits):
 
 def test_a_finished_phase_is_read_not_run(tiny, path, counted, monkeypatch, assert_same_bits):
     first = finish(path, tiny.phase())
-    monkeypatch.setattr(lanes, "_compile", lambda *_: pytest.fail("compiled"))
+    monkeypatch.setattr(lanes, "compile_phase", lambda *_: pytest.fail("compiled"))
     step = counted(tiny.step)
     again = finish(path, tiny.phase(algorithm=tiny.algorithm(step)))
     assert step.count == 0

@@ -74,8 +74,10 @@ def test_one_lane_equals_that_lane_among_three(tiny, healthy):
 
 def test_a_short_last_chunk_is_the_same_program(tiny, counted, monkeypatch):
     compiled = []
-    original = lanes._compile
-    monkeypatch.setattr(lanes, "_compile", lambda *a: compiled.append(a[0]) or original(*a))
+    original = lanes._compiled
+    monkeypatch.setattr(
+        lanes, "_compiled", lambda *a, **k: compiled.append(a[1]) or original(*a, **k)
+    )
 
     def traces(iterations: int) -> int:
         step = counted(tiny.step)

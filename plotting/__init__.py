@@ -3,12 +3,13 @@
 learning.py   true return over environment steps
 gap.py        learned reward, expert against learner
 evolution.py  fitness over generations
+landscape.py  evolved potential beside the optimal value, on the gridworld
 landmark.py   recovered reward against what the task is about
 """
 
 from pathlib import Path
 
-from plotting import evolution, gap, landmark, learning
+from plotting import evolution, gap, landmark, landscape, learning
 from plotting.runs import NoData
 
 __all__ = ["NoData", "draw_all"]
@@ -19,7 +20,7 @@ def draw_all(run: str | Path) -> list[Path]:
     if not Path(run).is_dir():
         raise NoData(f"{run}: no such run directory.")
     drawn = []
-    for figure in (learning, gap, landmark, evolution):
+    for figure in (learning, gap, landmark, evolution, landscape):
         try:
             drawn.append(figure.draw(run))
         except NoData:

@@ -34,6 +34,7 @@ COLOURS = {
     "shaped": "#D55E00",
     "unshaped": "#0072B2",
     "critic": "#009E73",
+    "expert_critic": "#B0558B",
 }
 NAMES = {
     "expert": "expert",
@@ -46,6 +47,7 @@ NAMES = {
     "shaped": "shaped by the evolved potential",
     "unshaped": "without shaping",
     "critic": "shaped by a critic",
+    "expert_critic": "shaped by the expert's critic",
     "guide": "the critic's own learner",
 }
 SETTINGS: Any = {

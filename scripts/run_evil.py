@@ -43,9 +43,9 @@ def main() -> None:
         assert session.directory is not None
         plotting.draw_all(session.directory.path)
     command.show_returns(summary)
-    for name in ("unshaped_area_under_curve", "area_under_curve", "critic_area_under_curve"):
-        area = summary[name]
-        print(f"{name}: {area['mean']:.4g} [{area['low']:.4g}, {area['high']:.4g}]")
+    for name, area in summary.items():
+        if name.endswith("area_under_curve"):
+            print(f"{name}: {area['mean']:.4g} [{area['low']:.4g}, {area['high']:.4g}]")
     print(f"everything about this run is in {session.directory.path}")
 
 

@@ -24,6 +24,7 @@ from evil.demonstrations.demonstrations import Demonstrations
 from evil.errors import UserError
 from evil.seams import Spec
 
+POLICY = "policy.safetensors"
 EPISODES = "demonstrations.npz"
 CARD = "card.json"
 MAX_CARD_BYTES = 1024**2

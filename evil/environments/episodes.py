@@ -57,27 +57,34 @@ def step(
     action: Array,
     params: PyTree,
     bank: tuple[PyTree, Array],
+    restart_rate: Array | float = 0.0,
 ) -> tuple[State, Step]:
     """Advance every episode by one step; those that end start anew from `bank`.
+
+    With probability `restart_rate` per step an episode is cut as truncated before its end, which
+    makes beginnings commoner.
 
     A world whose observation or reward stops being finite has diverged: its episode is cut as
     truncated at the last finite observation, with reward zero, and starts anew.
     """
     batch = state.obs.shape[0]
-    key_step, key_start = jax.random.split(key)
+    key_step, key_start, key_cut = jax.random.split(key, 3)
     keys = jax.random.split(key_step, batch)
     world, outcome = jax.vmap(env.step, (0, 0, 0, None))(keys, state.world, action, params)
 
     sound = jax.vmap(is_finite)((outcome.next_obs, outcome.reward))
     age = state.age + 1
     terminated = outcome.terminated & sound
+    over = terminated | (age >= env.spec.time_limit) | ~sound
+    cut = ~over & jax.random.bernoulli(key_cut, restart_rate, (batch,))
     outcome = Step(
         next_obs=select(sound, outcome.next_obs, state.obs),
         reward=jnp.where(sound, outcome.reward, 0.0),
         terminated=terminated,
-        truncated=~terminated & ((age >= env.spec.time_limit) | ~sound),
+        truncated=~terminated & (over | cut),
     )
     done = outcome.terminated | outcome.truncated
+    completed = done & ~cut
     episode_return = state.episode_return + outcome.reward
 
     chosen = jax.random.randint(key_start, (batch,), 0, bank[1].shape[0])
@@ -88,9 +95,9 @@ def step(
         obs=obs,
         age=jnp.where(done, 0, age),
         episode_return=jnp.where(done, 0.0, episode_return),
-        last_return=jnp.where(done, episode_return, state.last_return),
-        last_length=jnp.where(done, age, state.last_length),
-        has_completed=state.has_completed | done,
+        last_return=jnp.where(completed, episode_return, state.last_return),
+        last_length=jnp.where(completed, age, state.last_length),
+        has_completed=state.has_completed | completed,
     )
     return state, outcome
 

@@ -86,6 +86,27 @@ def observe(state: State, params: Params) -> Array:
     return jnp.append(places, state.found).astype(jnp.float32)
 
 
+def cells(params: Params) -> State:
+    """Every cell of the grid as a state in which the goal was not found yet: `[25]`."""
+    places = jnp.arange(SIZE * SIZE)
+    position = jnp.stack([places // SIZE, places % SIZE], axis=-1).astype(jnp.int32)
+    return State(position=position, found=jnp.zeros(SIZE * SIZE, bool))
+
+
+def optimal_value(params: Params, discount: float) -> Array:
+    """Discounted return of the shortest way from every cell `[25]`, walls' too, time unlimited."""
+    states = cells(params)
+    actions = jnp.arange(len(MOVES))
+    each = jax.vmap(jax.vmap(step, (None, None, 0, None)), (None, 0, None, None))
+    successors, outcomes = each(jax.random.key(0), states, actions, params)
+    index = successors.position @ jnp.array([SIZE, 1])
+    value = jnp.zeros(SIZE * SIZE)
+    for _ in range(SIZE * SIZE):  # no way is longer
+        after = jnp.where(successors.found, 0.0, value[index])
+        value = jnp.max(outcomes.reward + discount * after, axis=1)
+    return value
+
+
 def make() -> Environment:
     """The gridworld behind the environment seam."""
     spec = Spec(name="gridworld", obs_shape=(5,), time_limit=TIME_LIMIT, num_actions=len(MOVES))

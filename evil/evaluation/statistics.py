@@ -45,3 +45,10 @@ def correlation(x: ArrayLike, y: ArrayLike) -> float:
     if x.std() < 1e-12 or y.std() < 1e-12:
         return 0.0
     return float(np.corrcoef(x, y)[0, 1])
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
+    """Spearman's: Pearson's correlation of the ranks, where equal values share their mean rank."""
+    from scipy import stats
+
+    return correlation(stats.rankdata(np.asarray(x)), stats.rankdata(np.asarray(y)))

@@ -30,6 +30,13 @@ def save_policy(
 
 def load_policy(path: Path, *, deterministic: bool = False) -> tuple[Environment, Policy]:
     """The policy in a file and the environment it was trained in."""
+    env, config, params = load_network(path)
+    module = actor_critic.make(config, env.spec)
+    return env, policies.make(config, module, params, deterministic=deterministic)
+
+
+def load_network(path: Path) -> tuple[Environment, actor_critic.Config, PyTree]:
+    """What is in a policy's file: environment, network, and parameters, its critic's too."""
     env, config, _ = _described(path, "policy")
     module = actor_critic.make(config, env.spec)
 
@@ -40,7 +47,7 @@ def load_policy(path: Path, *, deterministic: bool = False) -> tuple[Environment
         }
 
     params, _ = weights.load(path, jax.eval_shape(like, jax.random.key(0)))
-    return env, policies.make(config, module, params, deterministic=deterministic)
+    return env, config, params
 
 
 def save_reward(path: Path, params: PyTree, config: Any, spec: Spec, **meta: Any) -> Path:

@@ -110,9 +110,10 @@ def recovery(
         iterations=iterations,
         chunk=max(1, min(10, iterations // 50)),
         bc_iterations=3 if smoke else 60,
+        restart_rate=chosen.learner.final_restart_rate,
         evaluation_episodes=4 if smoke else 100,
         algorithm=irl.Config(
-            learner=chosen.for_iterations(iterations),
+            learner=dataclasses.replace(chosen.for_iterations(iterations), final_restart_rate=0.0),
             reward=ensemble.Config(member=member, size=5 if irl_plus else 1),
             updates_per_iteration=judging.updates,
             history="all" if irl_plus else "current",
@@ -155,10 +156,13 @@ def evolution(
     at_least(1, iterations=iterations)
     learner = chosen.size.for_iterations(iterations)
     network = learner.network
+    clones = cloning(name, resolved, backend=backend)
     return shape.Config(
         env=name,
         backend=backend,
         preset=resolved,
+        bc=clones.bc,
+        bc_iterations=clones.iterations,
         generations=chosen.generations,
         num_fresh=2 if resolved == "smoke" else 10,
         evaluation_episodes=4 if resolved == "smoke" else 100,

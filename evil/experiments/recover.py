@@ -21,6 +21,7 @@ from evil.errors import at_least
 from evil.experiments import findings, measure, retraining
 from evil.experiments.problem import Problem, read_problem
 from evil.imitation import bc, irl
+from evil.learners import ppo
 from evil.running import ahead, lanes
 from evil.running.runner import Phase, Session, run
 from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel
@@ -59,6 +60,9 @@ class Config:
     """Validations of behavioural cloning at most."""
     num_retrained: int = 1
     """Fresh policies trained on each recovered reward; 0 leaves out all retraining."""
+    restart_rate: float = 0.0
+    """The `final_restart_rate` of fresh policies. The game's own play whole episodes, because they
+    are compared with whole demonstrations."""
     baselines: bool = True
     """Whether to train on the real reward and on mere survival, beside the recovered reward."""
     evaluation_episodes: int = 100
@@ -69,6 +73,11 @@ class Config:
     """The game."""
     bc: bc.Config = bc.Config()
     """The baseline."""
+
+    @property
+    def fresh_learner(self) -> ppo.Config:
+        """The learner of fresh policies: that of the game but for restarts."""
+        return dataclasses.replace(self.algorithm.learner, final_restart_rate=self.restart_rate)
 
 
 def study(config: Config) -> Study:
@@ -159,7 +168,7 @@ class Study:
         if not self.config.num_retrained:
             return None
         return retraining.make(
-            self.config.algorithm.learner,
+            self.config.fresh_learner,
             self.model,
             self.problem.env,
             reward_params,

@@ -50,7 +50,7 @@ def retrain(
     key_train, key_play = jax.random.split(jax.random.key(seed))
     params = jax.tree.map(lambda *x: jnp.stack(x), *[params for *_, params in loaded])
     again = retraining.make(
-        config.algorithm.learner,
+        config.fresh_learner,
         model,
         env,
         params,

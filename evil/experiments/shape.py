@@ -3,7 +3,9 @@
     guide     one learner on the reward: its critic is a potential too, and says how observations
               are scaled
     evolve    generations of learners under a population of potentials
-    fresh     learners on fresh seeds: without shaping, with the evolved mean, with the critic
+    fresh     learners on fresh seeds: without shaping, with the evolved mean, with that critic,
+              with the shipped expert's
+    bc        behavioural cloning, the baseline without a reward, where demonstrations are shipped
 
 The fresh learners share learner, budget, random numbers and compiled program. Areas under their
 curves are time-averages of true returns.
@@ -16,22 +18,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from evil import environments, normalise, registry
-from evil.demonstrations import catalogue
+from evil import environments, registry
+from evil.demonstrations import Demonstrations, catalogue
 from evil.errors import UserError, at_least, unknown
-from evil.evaluation import statistics
-from evil.experiments import artefacts, measure, retrained
+from evil.experiments import artefacts, comparison, critics, landscape, measure, retrained
+from evil.imitation import bc
 from evil.learners import alone
-from evil.rewards import combine, fixed, potential
+from evil.rewards import fixed, potential
 from evil.running import memory
+from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run
 from evil.seams import Algorithm, Environment, Key, Learner, PyTree, Score
-from evil.shaping import evil, fresh, lives
-
-GROUPS = ("unshaped", "shaped", "critic")
+from evil.shaping import evil
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +58,14 @@ class Config:
     """Fresh learners of each kind."""
     chunk: int = 1
     """Generations between two updates of the display."""
+    bc_iterations: int = 60
+    """Validations of behavioural cloning at most."""
     evaluation_episodes: int = 100
     """Full episodes behind each reported return."""
     algorithm: evil.Config = evil.Config()
     """The evolution."""
+    bc: bc.Config = bc.Config()
+    """The baseline, where demonstrations are shipped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,38 +77,43 @@ class Study:
     score: Score
     reward_params: PyTree
     algorithm: Algorithm
+    demos: Demonstrations | None  # those shipped for the environment
 
     def __call__(self, session: Session) -> dict[str, Any]:
         """Go through all phases, measure, and fill the run directory; returns the summary."""
         config = self.config
-        key_critic, key_evolve, key_fresh, key_judge = jax.random.split(
-            jax.random.key(config.seed), 4
+        key_critic, key_evolve, key_fresh, key_judge, key_bc = jax.random.split(
+            jax.random.key(config.seed), 5
         )
         outcomes = {"guide": run(self.learning(key_critic), session)}
         critic = self.critic(outcomes["guide"].states)
         outcomes["evolve"] = run(self.evolving(key_evolve, critic), session)
-        evolved = jax.tree.map(
-            lambda x: x[0], jax.vmap(self.algorithm.reward)(outcomes["evolve"].states)
-        )
+        evolved = self.evolved(outcomes["evolve"].states, critic)
         phase = self.fresh(key_fresh, critic, evolved)
         outcomes["fresh"] = run(phase, session)
 
         session.progress.note(
             f"playing {config.evaluation_episodes} full episodes with each policy"
         )
-        policy = measure.stacked_policy(phase.algorithm.policy, outcomes["fresh"].states)
-        played = measure.returns(
-            self.env, {"fresh": policy}, key_judge, config.evaluation_episodes
-        )["fresh"]
-        summary = self.summarise(outcomes, played)
-        if session.directory is not None:
-            params = potential.parameters(
-                evolved, critic["mean"], critic["std"], config.algorithm.learner.discount
+        make = phase.algorithm.policy
+        policies = {"fresh": measure.stacked_policy(make, outcomes["fresh"].states)}
+        if self.demos is not None:
+            cloning = bc.make(config.bc, self.env)
+            outcomes["bc"] = run(self.cloning(key_bc, cloning), session)
+            policies["bc"] = measure.stacked_policy(
+                cloning.policy, outcomes["bc"].states, deterministic=True
             )
-            path = session.directory.reward / "potential-0"
-            artefacts.save_potential(path, params, config.algorithm.potential, self.env.spec)
+        played = measure.returns(self.env, policies, key_judge, config.evaluation_episodes)
+        summary = self.summarise(phase, outcomes, played)
+        if session.directory is not None:
+            summary |= self.write(session.directory, evolved)
             session.directory.write_summary(summary)
         return summary
+
+    @property
+    def term(self) -> potential.Potential:
+        """What evolves."""
+        return potential.make(self.config.algorithm.potential, self.env)
 
     def learning(self, key: Key) -> Phase:
         """One learner on the bare reward, for as long as those of the evolution live."""
@@ -118,29 +127,37 @@ class Study:
             chunk=self.config.algorithm.inner_iterations,
         )
 
-    def critic(self, states: PyTree) -> dict[str, PyTree]:
-        """The learner's critic as a potential, in the units in which it saw observations."""
-        state = jax.tree.map(lambda x: x[0], states)
-        moments = state.obs_moments
-        return {
-            "network": {"params": state.network["params"]["critic_network"]},
-            "mean": moments.mean.reshape(-1),
-            "std": normalise.deviation(moments).reshape(-1),
-        }
+    def cloning(self, key: Key, algorithm: Algorithm) -> Phase:
+        """The baseline without a reward."""
+        return Phase(
+            name="bc",
+            algorithm=algorithm,
+            data=self.demos,
+            keys=jax.random.split(key, 1),
+            iterations=self.config.bc_iterations,
+            chunk=self.config.bc_iterations,
+        )
 
-    def evolving(self, key: Key, critic: dict[str, PyTree]) -> Phase:
+    def critic(self, states: PyTree) -> critics.Critic:
+        """The learner's critic as a potential, in the units in which it saw observations."""
+        learner = self.config.algorithm.learner
+        state = jax.tree.map(lambda x: x[0], states)
+        params = {"network": state.network, "obs_moments": state.obs_moments}
+        return critics.of_policy(self.env, learner.network, params, learner.discount)
+
+    def evolving(self, key: Key, critic: critics.Critic) -> Phase:
         """The evolution, from Φ = 0 or from the critic."""
         config = self.config
         key_start, key = jax.random.split(key)
-        start = potential.make(config.algorithm.potential, self.env).init(key_start)
+        network = critic.params["network"] if config.init == "critic" else self.term.init(key_start)
         return Phase(
             name="evolve",
             algorithm=self.algorithm,
             data={
                 "reward": self.reward_params,
-                "mean": critic["mean"],
-                "std": critic["std"],
-                "start": critic["network"] if config.init == "critic" else start,
+                "mean": critic.params["mean"],
+                "std": critic.params["std"],
+                "start": network,
                 "physics": None,
             },
             keys=jax.random.split(key, 1),
@@ -148,52 +165,43 @@ class Study:
             chunk=config.chunk,
         )
 
-    def fresh(self, key: Key, critic: dict[str, PyTree], evolved: PyTree) -> Phase:
-        """Lanes of every group on the same fresh seeds."""
+    def evolved(self, states: PyTree, critic: critics.Critic) -> PyTree:
+        """Parameters of the potential that the evolution has come to."""
+        network = jax.tree.map(lambda x: x[0], jax.vmap(self.algorithm.reward)(states))
+        return critic.params | {"network": network}
+
+    def fresh(self, key: Key, critic: critics.Critic, evolved: PyTree) -> Phase:
+        """Learners without shaping, and under each of the terms that are compared."""
         config = self.config.algorithm
-        num = self.config.num_fresh
-        term = potential.make(config.potential, self.env)
-        shaped = combine.shaped(self.score, term.score, scaled=config.scaled)
-        networks = {"unshaped": evolved, "shaped": evolved, "critic": critic["network"]}
-        shaping = [
-            potential.parameters(
-                networks[name],
-                critic["mean"],
-                critic["std"],
-                config.learner.discount,
-                0.0 if name == "unshaped" else 1.0,
-            )
-            for name in GROUPS
-            for _ in range(num)
-        ]
-        return Phase(
-            name="fresh",
-            algorithm=fresh.make(registry.make(config.learner, self.env, shaped)),
-            data={
-                "reward": {
-                    "reward": self.reward_params,
-                    "shaping": jax.tree.map(lambda *x: jnp.stack(x), *shaping),
-                },
-                "physics": None,
-            },
-            data_axes={"reward": {"reward": None, "shaping": 0}, "physics": None},
-            keys=jnp.tile(jax.random.split(key, num), len(GROUPS)),
-            groups=tuple((name, num) for name in GROUPS),
-            iterations=config.inner_iterations,
-            chunk=max(1, config.inner_iterations // 20),
+        terms = {"shaped": critics.Critic(self.term, evolved), "critic": critic}
+        expert = critics.of_expert(self.env, config.learner.discount)
+        if expert is not None:
+            terms["expert_critic"] = expert
+        return comparison.make(
+            config, self.env, self.score, self.reward_params, terms, key, self.config.num_fresh
         )
 
-    def summarise(self, outcomes: dict[str, Outcome], played: np.ndarray) -> dict[str, Any]:
+    def write(self, directory: RunDirectory, evolved: PyTree) -> dict[str, Any]:
+        """The potential's file and, where all of it can be seen, its map; what that says."""
+        config = self.config.algorithm.potential
+        path = directory.reward / "potential-0"
+        artefacts.save_potential(path, evolved, config, self.env.spec)
+        maps = landscape.survey(self.env, self.term, evolved)
+        if maps is None:
+            return {}
+        landscape.write(directory.path, maps)
+        return {"rank_correlation_with_value": landscape.agreement(maps)}
+
+    def summarise(
+        self, phase: Phase, outcomes: dict[str, Outcome], played: dict[str, np.ndarray]
+    ) -> dict[str, Any]:
         """What the run has to say for itself, by the contract of the run directory."""
-        config, num = self.config, self.config.num_fresh
-        tallies = outcomes["fresh"].states.tally
-        areas = np.asarray(
-            jax.vmap(lambda tally: lives.worth(tally, "area_under_curve"))(tallies), np.float64
-        )
-        areas = dict(zip(GROUPS, areas.reshape(len(GROUPS), num), strict=True))
-        returns = dict(zip(GROUPS, played.reshape(len(GROUPS), num, -1), strict=True))
+        config = self.config
+        found = comparison.summarise(phase, outcomes["fresh"].states, played["fresh"])
+        if "bc" in played:
+            found["bc_return"] = measure.summarise(played["bc"])
         evolving = outcomes["evolve"]
-        expert, random = _card_returns(self.env)
+        _, expert, random = _shipped(self.env)
         return {
             "env": self.env.spec.name,
             "backend": self.env.spec.backend,
@@ -208,12 +216,8 @@ class Study:
             "compile_s": sum(outcome.compile_s for outcome in outcomes.values()),
             "env_steps_per_s": evolving.env_steps_per_s,
             "peak_memory_mb": memory.peak_memory_mb(),
-            "final_return": measure.summarise(returns["shaped"]),
-            "unshaped_return": measure.summarise(returns["unshaped"]),
-            "critic_return": measure.summarise(returns["critic"]),
-            "area_under_curve": _interval(areas["shaped"]),
-            "unshaped_area_under_curve": _interval(areas["unshaped"]),
-            "critic_area_under_curve": _interval(areas["critic"]),
+            "final_return": found["shaped_return"],
+            **found,
         }
 
 
@@ -226,17 +230,16 @@ def study(config: Config) -> Study:
         chunk=config.chunk,
         evaluation_episodes=config.evaluation_episodes,
     )
-    if config.init not in ("zero", "critic"):
-        raise unknown("start of the potential", config.init, ("zero", "critic"))
+    _check_start(config)
     env = environments.make(config.env, config.backend)
     score, params = _reward(config, env)
-    _check_critic(config)
     return Study(
         config=config,
         env=env,
         score=score,
         reward_params=params,
         algorithm=evil.make(config.algorithm, env, score),
+        demos=_shipped(env)[0],
     )
 
 
@@ -252,37 +255,26 @@ def _reward(config: Config, env: Environment) -> tuple[Score, PyTree]:
     return model.score, params
 
 
-def _check_critic(config: Config) -> None:
-    """A critic is a potential of its own network's form."""
+def _check_start(config: Config) -> None:
+    """A potential that begins as a critic has the form of one."""
+    if config.init not in ("zero", "critic"):
+        raise unknown("start of the potential", config.init, ("zero", "critic"))
     network, wanted = config.algorithm.learner.network, config.algorithm.potential
+    if config.init == "zero":
+        return
     if wanted.inputs != "s":
-        raise UserError(
-            f"the critic, which potentials are compared with, sees states: expected "
-            f"potential inputs s, found {wanted.inputs}."
-        )
+        raise UserError(f"critics see states: expected potential inputs s, found {wanted.inputs}.")
     if (network.hidden, network.activation) != (wanted.hidden, wanted.activation):
         raise UserError(
-            f"the critic is a potential like any other: expected a potential with hidden layers "
-            f"{network.hidden} and {network.activation}, found {wanted.hidden} and "
-            f"{wanted.activation}."
+            f"the learner's critic has hidden layers {network.hidden} and {network.activation}: "
+            f"expected a potential like it, found {wanted.hidden} and {wanted.activation}."
         )
 
 
-def _card_returns(env: Environment) -> tuple[float | None, float | None]:
-    """Expert's and random actions' return, where an expert is shipped."""
+def _shipped(env: Environment) -> tuple[Demonstrations | None, float | None, float | None]:
+    """Demonstrations, and the returns of the expert and of random actions, if there are any."""
     place = catalogue.directory(env.spec.name, env.spec.backend)
     if not (place / catalogue.CARD).is_file():
-        return None, None
-    card = catalogue.card(env.spec)
-    return card["return_mean"], card["random_return_mean"]
-
-
-def _interval(values: np.ndarray) -> dict[str, Any]:
-    """Mean over seeds with its 95 % bootstrap interval, and the seeds."""
-    low, high = statistics.bootstrap_interval(values)
-    return {
-        "mean": float(values.mean()),
-        "low": low,
-        "high": high,
-        "per_seed": [float(x) for x in values],
-    }
+        return None, None, None
+    demos, card = catalogue.demonstrations(env.spec)
+    return demos, card["return_mean"], card["random_return_mean"]

@@ -148,7 +148,7 @@ def add_distances(table: Sequence[dict[str, Any]], folder: Path) -> None:
     missing = [entry for entry in table if not (folder / entry["row"] / "epic.json").is_file()]
     if missing:
         env = environments.make(missing[0]["env"])
-        place = catalogue.directory(env.spec.name, env.spec.backend) / "policy.safetensors"
+        place = catalogue.directory(env.spec.name, env.spec.backend) / catalogue.POLICY
         _, expert = artefacts.load_policy(place)
         probe = jax.jit(lambda key: distances.explore(env, [expert], key))(jax.random.key(0))
         for entry in missing:

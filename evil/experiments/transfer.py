@@ -114,10 +114,11 @@ class Study:
         axes: dict[str, Any] = {"weights": 0, "parts": None}
         if self.shaping is not None:
             potential, shaping = self.shaping
-            score = combine.shaped(score, potential.score)
-            weight = jnp.repeat(jnp.array([float(name == "shaped") for name in self.groups]), lanes)
-            params = {"reward": params, "shaping": shaping | {"weight": weight}}
-            axes = {"reward": axes, "shaping": dict.fromkeys(shaping) | {"weight": 0}}
+            score = combine.shaped(score, combine.weighted(potential.score))
+            is_shaped = jnp.array([[float(name == "shaped")] for name in self.groups])
+            parts = {"weights": jnp.repeat(is_shaped, lanes, axis=0), "parts": (shaping,)}
+            params = {"reward": params, "shaping": parts}
+            axes = {"reward": axes, "shaping": {"weights": 0, "parts": None}}
         return Phase(
             name="transfer",
             algorithm=fresh.make(registry.make(self.learner, self.env, score)),
@@ -228,7 +229,7 @@ def _learner(path: Path, env: Environment) -> tuple[ppo.Config, int]:
     else:
         backend = env.spec.backend or None
         config = presets.recovery(env.spec.name, "auto", irl_plus=True, backend=backend)
-    return config.algorithm.learner, config.iterations
+    return config.fresh_learner, config.iterations
 
 
 def _shaping(path: Path, env: Environment) -> tuple[Any, PyTree]:

@@ -7,11 +7,23 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from evil.errors import UserError
 from evil.pytrees import take
 from evil.seams import Key, Metrics, PyTree
 
 # (carry, minibatch [n, ...], key) -> carry, metrics
 Update = Callable[[PyTree, PyTree, Key], tuple[PyTree, Metrics]]
+
+
+def rollout_size(num_envs: int, num_steps: int, num_minibatches: int) -> int:
+    """Transitions of a rollout; UserError where minibatches do not divide it."""
+    size = num_envs * num_steps
+    if size % num_minibatches:
+        raise UserError(
+            f"{num_minibatches} minibatches do not divide a rollout of {num_envs} environments x "
+            f"{num_steps} steps = {size} transitions"
+        )
+    return size
 
 
 def passes(

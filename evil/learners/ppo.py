@@ -21,7 +21,7 @@ from jax import Array
 from evil import normalise, schedules
 from evil.distributions import Family
 from evil.environments import episodes
-from evil.errors import UserError, at_least
+from evil.errors import at_least
 from evil.learners import estimates, losses, minibatches, policies, returns, rollout, scoring
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
@@ -76,6 +76,9 @@ class Config:
     """Whether advantages are standardised in each minibatch."""
     num_starts: int = 64
     """Fresh episode starts drawn per rollout."""
+    final_restart_rate: float = 0.0
+    """Probability per step that an episode is cut and starts anew, to practise beginnings; it rises
+    from 0 over `anneal_iterations`. Traced."""
 
 
 @pytree
@@ -91,6 +94,7 @@ class Hyper:
     final_entropy_coefficient: Array
     value_coefficient: Array
     max_gradient_norm: Array
+    final_restart_rate: Array
 
 
 @pytree
@@ -113,6 +117,11 @@ def optimiser(hyper: Hyper) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(hyper.max_gradient_norm), optax.scale_by_adam(eps=1e-5)
     )
+
+
+def annealed(config: Config, state: State, first: Array | float, last: Array) -> Array:
+    """What falls or rises from `first` to `last` in the course of the annealing."""
+    return schedules.annealed(first, last, config.anneal_iterations, state.iteration)
 
 
 def loss(
@@ -149,9 +158,8 @@ def improve(
 ) -> tuple[PyTree, optax.OptState, Metrics]:
     """All epochs of minibatch steps on one rollout; diagnostics are means over the steps."""
     hyper = state.hyper
-    when = (config.anneal_iterations, state.iteration)
-    rate = schedules.annealed(hyper.learning_rate, hyper.final_learning_rate, *when)
-    bonus = schedules.annealed(hyper.entropy_coefficient, hyper.final_entropy_coefficient, *when)
+    rate = annealed(config, state, hyper.learning_rate, hyper.final_learning_rate)
+    bonus = annealed(config, state, hyper.entropy_coefficient, hyper.final_entropy_coefficient)
     hyper = dataclasses.replace(hyper, entropy_coefficient=bonus)
     transform = optimiser(hyper)
     gradient = jax.grad(loss, has_aux=True)
@@ -177,20 +185,9 @@ def improve(
 
 def make(config: Config, env: Environment, score: Score) -> Learner:
     """Bind PPO to an environment and to the form of a reward."""
-    at_least(
-        1,
-        num_envs=config.num_envs,
-        num_steps=config.num_steps,
-        num_epochs=config.num_epochs,
-        num_minibatches=config.num_minibatches,
-        num_starts=config.num_starts,
-    )
-    size = config.num_envs * config.num_steps
-    if size % config.num_minibatches:
-        raise UserError(
-            f"{config.num_minibatches} minibatches do not divide a rollout of {config.num_envs} "
-            f"environments x {config.num_steps} steps = {size} transitions"
-        )
+    counts = ("num_envs", "num_steps", "num_epochs", "num_minibatches", "num_starts")
+    at_least(1, **{name: getattr(config, name) for name in counts})
+    size = minibatches.rollout_size(config.num_envs, config.num_steps, config.num_minibatches)
     prescribed = config.final_log_std is not None
     module = actor_critic.make(config.network, env.spec, prescribed=prescribed)
     family: Family = module.family
@@ -241,6 +238,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             state.physics,
             config.num_steps,
             num_starts=config.num_starts,
+            restart_rate=annealed(config, state, 0.0, state.hyper.final_restart_rate),
         )
         accounts, rewards, scored = scoring.pay(
             score,

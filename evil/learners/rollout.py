@@ -25,6 +25,7 @@ def collect(
     num_steps: int,
     *,
     num_starts: int,
+    restart_rate: Array | float = 0.0,
     fresh_memory: PyTree = (),
 ) -> tuple[episodes.State, PyTree, Transition, Array]:
     """Act for `num_steps` in every episode, with a bank of `num_starts` freshly drawn starts.
@@ -39,7 +40,7 @@ def collect(
         state, memory = carry
         key_action, key_world = jax.random.split(key)
         latent, action, memory = actor(state.obs, key_action, memory)
-        following, step = episodes.step(env, key_world, state, action, physics, bank)
+        following, step = episodes.step(env, key_world, state, action, physics, bank, restart_rate)
         transition = episodes.transition(state.obs, action, step)
         memory = select(step.terminated | step.truncated, fresh_memory, memory)
         return (following, memory), (transition, latent)

@@ -9,8 +9,8 @@ published, Φ of an episode's first state is 0 as well. Of states and actions th
 look-back advice, Φ(s_t, a_t) - Φ(s_{t-1}, a_{t-1}) / γ with Φ = 0 before the first step and at a
 step that terminates, because what the agent will do next is not known yet.
 
-Parameters are `{"network", "mean", "std", "discount", "weight"}`, all of them data: an evolution
-strategy maps over networks, and lanes may have their own γ (their learner's) and go without.
+Parameters are `{"network", "mean", "std", "discount"}`, all of them data: an evolution strategy
+maps over networks, and lanes may have their own γ (their learner's).
 
 Reference: ng1999shaping, wiewiora2003principled, sapora2024evil
 """
@@ -82,16 +82,13 @@ class Potential:
     score: Score  # the shaping term
 
 
-def parameters(
-    network: PyTree, mean: Array, std: Array, discount: Array | float, weight: Array | float = 1.0
-) -> PyTree:
+def parameters(network: PyTree, mean: Array, std: Array, discount: Array | float) -> PyTree:
     """What `Potential.score` reads; Φ sees inputs in units of `mean` and `std [F]`."""
     return {
         "network": network,
         "mean": mean,
         "std": std,
         "discount": jnp.asarray(discount, jnp.float32),
-        "weight": jnp.asarray(weight, jnp.float32),
     }
 
 
@@ -134,16 +131,16 @@ def make(config: Config, env: Environment) -> Potential:
         done = terminated | transitions.truncated
         before = value(params, transitions)
         if config.form == "additive":
-            return params["weight"] * before, memory
+            return before, memory
         if config.inputs == "sa":
             shaping, memory = look_back(before, memory, done, terminated, discount)
-            return params["weight"] * shaping, memory
+            return shaping, memory
         after = phi(params, features.select("next_s", spec, transitions))
         if config.form == "canonical":
-            return params["weight"] * canonical(before, after, terminated, discount), memory
+            return canonical(before, after, terminated, discount), memory
         first = jnp.concatenate([memory[None], done[:-1]])
         shaping = published(before, after, terminated, first, discount)
-        return params["weight"] * shaping, done[-1]
+        return shaping, done[-1]
 
     def memory(batch: int) -> PyTree:
         if config.form == "evil_compat":

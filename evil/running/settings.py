@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -68,7 +69,7 @@ def use_full_precision() -> None:
         jax.config.update("jax_default_matmul_precision", "highest")
 
 
-def compiler_options(*, runs_once: bool = False) -> dict[str, str | float | bool] | None:
+def compiler_options(*, runs_once: bool = False) -> dict[str, Any] | None:
     """What XLA is told when it compiles a large program; None: nothing.
 
     On a CPU, fusions made by the older emitters compile in half the time and run as fast, and what
@@ -76,5 +77,5 @@ def compiler_options(*, runs_once: bool = False) -> dict[str, str | float | bool
     """
     if jax.default_backend() != "cpu":
         return None
-    quickly: dict[str, str | float | bool] = {"xla_cpu_use_fusion_emitters": False}
+    quickly = {"xla_cpu_use_fusion_emitters": False}
     return quickly | ({"xla_backend_optimization_level": 0} if runs_once else {})

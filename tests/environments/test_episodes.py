@@ -1,5 +1,7 @@
 """Episodes of a world that counts: every number can be checked by eye."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -171,3 +173,21 @@ def test_step_keeps_every_type():
     assert jax.tree.structure(before) == jax.tree.structure(after)
     for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         assert (x.shape, x.dtype) == (y.shape, y.dtype)
+
+
+def test_restarts_cut_at_the_rate_and_do_not_count_as_episodes():
+    state = start(num_envs=4000)
+    step = jax.jit(functools.partial(episodes.step, ENV))
+    action, keys = jnp.ones((4000, 1)), jax.random.split(jax.random.key(3))
+    state, outcome = step(keys[0], state, action, ENV.params, BANK, 0.25)
+    cut = np.asarray(outcome.truncated)
+    # 4000 x 0.25 = 1000, standard deviation 27: five of them either way
+    assert 865 < cut.sum() < 1135
+    assert not state.has_completed.any() and not outcome.terminated.any()
+    np.testing.assert_array_equal(state.age, np.where(cut, 0, 1))
+    np.testing.assert_array_equal(state.episode_return, np.where(cut, 0.0, 1.0))
+    np.testing.assert_array_equal(outcome.next_obs[:, 1], 1)  # the successor, not the new start
+    state, outcome = step(keys[1], state, action, ENV.params | {"end": jnp.int32(2)}, BANK, 1.0)
+    ended = np.asarray(outcome.terminated)
+    np.testing.assert_array_equal(ended, ~cut)  # what ends by itself is terminated, not cut
+    np.testing.assert_array_equal(state.has_completed, ended)

@@ -86,3 +86,19 @@ def test_goals_are_data_and_may_be_batched():
 def test_actions_point_where_they_say(action):
     target = {UP: (1, 2), RIGHT: (2, 3), DOWN: (3, 2), LEFT: (2, 1)}[action]
     assert walk((2, 2), [action])[0] == [target]
+
+
+def test_the_optimal_value_counts_the_steps_to_the_goal():
+    params = gridworld.default_params()
+    value = np.asarray(gridworld.optimal_value(params, 0.9)).reshape(5, 5)
+    row, column = np.indices((5, 5))
+    steps = row + (4 - column)
+    steps[0, 4] = 2  # who stands on the goal must leave and come back
+    np.testing.assert_allclose(value, 0.9 ** (steps - 1), rtol=1e-5)
+
+
+def test_the_optimal_value_goes_through_the_door():
+    params = gridworld.Params(maze=gridworld.wall(), goal=jnp.array([0, 4], jnp.int32))
+    value = np.asarray(gridworld.optimal_value(params, 0.9)).reshape(5, 5)
+    # From the lower right corner: three to the left, four up, three to the right.
+    assert value[4, 4] == pytest.approx(0.9 ** (3 + 4 + 3 - 1), rel=1e-5)

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from evil.evaluation.statistics import bootstrap_interval, correlation, interquartile_mean
+from evil.evaluation.statistics import (
+    bootstrap_interval,
+    correlation,
+    interquartile_mean,
+    rank_correlation,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +51,13 @@ def test_intervals_cover_the_mean():
     intervals = [bootstrap_interval(x, confidence=0.9, resamples=500) for x in samples]
     missed = sum(not low <= 0.0 <= high for low, high in intervals)
     assert 10 <= missed <= 40
+
+
+def test_rank_correlation_by_hand():
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    assert rank_correlation(x, np.exp(x)) == pytest.approx(1.0)
+    assert rank_correlation(x, -(x**3)) == pytest.approx(-1.0)
+    # Spearman's 1 - 6 Σ d² / (n (n² - 1)) with d = (0, 1, -1, 0)
+    assert rank_correlation(x, [1.0, 3.0, 2.0, 4.0]) == pytest.approx(1 - 6 * 2 / 60)
+    # ranks 1.5, 1.5, 3 against 1, 2, 3
+    assert rank_correlation([0.0, 0.0, 1.0], [0.0, 1.0, 2.0]) == pytest.approx(np.sqrt(3) / 2)

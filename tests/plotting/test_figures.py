@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import plotting
-from plotting import gap, landmark, learning, runs, style
+from plotting import gap, landmark, landscape, learning, runs, style
 
 SUMMARY = {
     "env": "hopper",
@@ -250,3 +250,13 @@ def test_the_command_prints_what_it_drew(run, tmp_path):
     failed = subprocess.run([*command, str(tmp_path / "absent")], check=False, **options)
     assert failed.returncode == 2
     assert "no such run directory" in failed.stderr and "Traceback" not in failed.stderr
+
+
+def test_the_landscape_is_drawn_with_walls(run):
+    maps = np.arange(25.0).reshape(5, 5)
+    maps[2, 2] = np.nan
+    np.savez(run / "landscape.npz", potential=maps, value=-maps)
+    drawn = landscape.figure(run)
+    shown = [len(axes.texts) for axes in drawn.axes[:2]]
+    assert shown == [24, 24]
+    assert landscape.draw(run).is_file()

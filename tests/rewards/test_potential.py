@@ -119,12 +119,6 @@ def test_the_additive_term_is_the_network(inputs, key):
     np.testing.assert_allclose(apply(made, params, steps), made.value(params, steps), rtol=1e-6)
 
 
-def test_lanes_may_go_without(key):
-    made, params = bound()
-    without = params | {"weight": jnp.float32(0.0)}
-    np.testing.assert_array_equal(apply(made, without, rollout(key)), 0.0)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -13,7 +13,8 @@ from scripts import run_evil
 CONTRACT = {
     "env", "backend", "algorithm", "seeds", "expert_return", "random_return", "env_steps",
     "wall_s", "compile_s", "env_steps_per_s", "peak_memory_mb", "final_return",
-    "area_under_curve", "unshaped_area_under_curve", "critic_area_under_curve",
+    "unshaped_area_under_curve", "shaped_area_under_curve", "critic_area_under_curve",
+    "expert_critic_area_under_curve", "bc_return", "rank_correlation_with_value",
 }  # fmt: skip
 
 
@@ -36,16 +37,16 @@ def test_the_run_directory_keeps_the_contract(shaped):
     assert (summary["env"], summary["algorithm"]) == ("gridworld", "evil")
     logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     phases = {record["phase"] for record in logged}
-    assert phases == {"guide", "evolve", "unshaped", "shaped", "critic"}
-    for name in ("learning", "evolution"):
+    assert phases == {"guide", "evolve", "unshaped", "shaped", "critic", "expert_critic", "bc"}
+    for name in ("learning", "evolution", "landscape"):
         assert (path / "figures" / f"{name}.png").is_file()
 
 
 def test_areas_are_those_of_the_curves(shaped):
     path, summary = shaped
     logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    for name, _key in (("unshaped", ""), ("shaped", ""), ("critic", "")):
-        area = summary["area_under_curve" if name == "shaped" else f"{name}_area_under_curve"]
+    for name in ("unshaped", "shaped", "critic", "expert_critic"):
+        area = summary[f"{name}_area_under_curve"]
         for lane, found in enumerate(area["per_seed"]):
             curve = [
                 record["agent/return"]
@@ -78,7 +79,7 @@ def test_a_finished_run_can_be_resumed(shaped):
     path, summary = shaped
     start(run_evil, ["--resume", path])
     again = json.loads((path / "summary.json").read_text())
-    assert again["area_under_curve"] == summary["area_under_curve"]
+    assert again["shaped_area_under_curve"] == summary["shaped_area_under_curve"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_finished_run_can_be_resumed(shaped):
         (["--real", "--reward_filename", "x"], "either --real or --reward_filename"),
         (["--reward_filename", "nowhere"], "nowhere"),
         (["--real", "--algorithm.strategy.population", "7"], "an even population"),
-        (["--real", "--algorithm.potential.hidden", "8"], "found \\(8,\\)"),
+        (["--real", "--init", "critic", "--algorithm.potential.hidden", "8"], "found \\(8,\\)"),
         (["--real", "--algorithm.inner_iterations", "0"], "iterations"),
     ],
 )

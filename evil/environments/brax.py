@@ -83,6 +83,11 @@ def model(name: str) -> str:
     return (folder / f"{MODELS.get(name, name)}.xml").read_text()
 
 
+def system(name: str, backend: str) -> Any:
+    """The system of an environment, with what the environment itself has changed in its model."""
+    return _construct(name, backend).sys
+
+
 def load(xml: str) -> Any:
     """The system that a model describes."""
     with _silence():

@@ -143,6 +143,15 @@ def bodies(env: Environment, seeds: Sequence[int]) -> PyTree:
     }
 
 
+def parameters(env: Environment) -> dict[str, PyTree]:
+    """All physics parameters of an environment by name."""
+    if env.spec.backend:
+        from evil.environments import brax
+
+        return _fields(brax.system(env.spec.name, env.spec.backend))
+    return vars(env.params) if dataclasses.is_dataclass(env.params) else {}
+
+
 def edited(xml: str, numbers: Mapping[tuple[str, str, str], Sequence[float]]) -> str:
     """A model with other numbers; UserError for an element that it does not have."""
     root = ElementTree.fromstring(xml)

@@ -22,6 +22,7 @@ import numpy as np
 
 from evil import environments, registry
 from evil.demonstrations import Demonstrations, catalogue
+from evil.environments import factors
 from evil.errors import UserError, at_least, unknown
 from evil.experiments import artefacts, comparison, critics, landscape, measure, retrained
 from evil.imitation import bc
@@ -54,6 +55,9 @@ class Config:
     """Generations of the evolution."""
     init: Literal["zero", "critic"] = "zero"
     """Where the potential begins: at zero, or as the critic of a learner on the reward."""
+    robust: bool = False
+    """Average fitness over worlds of other gravity, friction, masses and motors, one for each of
+    `algorithm.inner_seeds`."""
     num_fresh: int = 10
     """Fresh learners of each kind."""
     chunk: int = 1
@@ -78,6 +82,7 @@ class Study:
     reward_params: PyTree
     algorithm: Algorithm
     demos: Demonstrations | None  # those shipped for the environment
+    worlds: PyTree  # [inner seeds, ...] of a robust evolution, else None
 
     def __call__(self, session: Session) -> dict[str, Any]:
         """Go through all phases, measure, and fill the run directory; returns the summary."""
@@ -158,7 +163,7 @@ class Study:
                 "mean": critic.params["mean"],
                 "std": critic.params["std"],
                 "start": network,
-                "physics": None,
+                "physics": self.worlds,
             },
             keys=jax.random.split(key, 1),
             iterations=config.generations,
@@ -240,6 +245,7 @@ def study(config: Config) -> Study:
         reward_params=params,
         algorithm=evil.make(config.algorithm, env, score),
         demos=_shipped(env)[0],
+        worlds=_worlds(config, env),
     )
 
 
@@ -269,6 +275,19 @@ def _check_start(config: Config) -> None:
             f"the learner's critic has hidden layers {network.hidden} and {network.activation}: "
             f"expected a potential like it, found {wanted.hidden} and {wanted.activation}."
         )
+
+
+def _worlds(config: Config, env: Environment) -> PyTree:
+    """Worlds to be robust in: none of those that rewards are carried to."""
+    if not config.robust:
+        return None
+    count = config.algorithm.inner_seeds
+    if count < 2:
+        raise UserError(
+            f"robust means fit in several worlds, one per inner seed: expected "
+            f"algorithm.inner_seeds above 1, found {count}."
+        )
+    return factors.worlds(env, range(1000, 1000 + count))
 
 
 def _shipped(env: Environment) -> tuple[Demonstrations | None, float | None, float | None]:

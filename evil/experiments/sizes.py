@@ -29,7 +29,7 @@ class Size:
 # falls while it starts to walk.
 LOCOMOTION = ppo.Config(
     num_envs=128, num_steps=128, num_epochs=4, num_minibatches=32, final_log_std=-2.0,
-    final_restart_rate=0.004,
+    final_restart_rate=0.008,
     network=actor_critic.Config(activation="silu"),
 )  # fmt: skip
 # Its physics costs five times hopper's: smaller rollouts, more of them.

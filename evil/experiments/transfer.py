@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,8 @@ import numpy as np
 
 from evil import environments, registry
 from evil.config import from_dict
-from evil.environments import dynamics, tremble
-from evil.errors import UserError, at_least
+from evil.environments import dynamics, factors, tremble
+from evil.errors import UserError, at_least, unknown
 from evil.evaluation import episodes
 from evil.experiments import artefacts, measure, presets, retrained
 from evil.learners import ppo
@@ -32,6 +32,8 @@ from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run
 from evil.seams import Environment, Key, Policy, PyTree, RewardModel
 from evil.shaping import fresh, lives
+
+DYNAMICS = ("published", "factors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +50,11 @@ class Config:
     """Seed of everything random but the worlds."""
     num_seeds: int = 1
     """Learners in each world on each reward."""
+    dynamics: Literal["published", "factors"] = "published"
+    """How worlds differ: as published (other bodies; classic control, one other world), or by
+    factors of gravity, friction, masses and motors."""
     num_dynamics: int = 5
-    """Changed worlds, drawn with seeds from 0; of classic control there is but one."""
+    """Changed worlds, drawn with seeds from 0."""
     tremble: float = 0.0
     """Probability with which an action is replaced by a random one."""
     iterations: int | None = None
@@ -202,17 +207,21 @@ def study(config: Config) -> Study:
         model=model,
         reward_params=params,
         shaping=None if config.shaping is None else _shaping(Path(config.shaping), source),
-        worlds=_worlds(source, config.num_dynamics),
+        worlds=_worlds(config, source),
         learner=dataclasses.replace(learner, anneal_iterations=iterations),
         iterations=iterations,
         clones=_clones(path),
     )
 
 
-def _worlds(env: Environment, count: int) -> PyTree:
-    """Bodies of Brax environments; of the classics, the one that is published."""
+def _worlds(config: Config, env: Environment) -> PyTree:
+    """Physics parameters `[D, ...]` of the changed worlds."""
+    if config.dynamics not in DYNAMICS:
+        raise unknown("dynamics", config.dynamics, DYNAMICS)
+    if config.dynamics == "factors":
+        return factors.worlds(env, range(config.num_dynamics))
     if env.spec.backend:
-        return dynamics.bodies(env, range(count))
+        return dynamics.bodies(env, range(config.num_dynamics))
     if env.spec.name not in dynamics.CLASSICS:
         raise UserError(
             f"no changed worlds are known for {env.spec.name}: expected a Brax environment or one "

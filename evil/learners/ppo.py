@@ -77,8 +77,8 @@ class Config:
     num_starts: int = 64
     """Fresh episode starts drawn per rollout."""
     final_restart_rate: float = 0.0
-    """Probability per step that an episode is cut and starts anew, to practise beginnings; it rises
-    from 0 over `anneal_iterations`. Traced."""
+    """Probability per step with which every other environment starts anew, to practise beginnings;
+    it rises from 0 over `anneal_iterations`. Traced."""
 
 
 @pytree

@@ -3,8 +3,7 @@
     rewards of the score, in units of the spread of their discounted sums, plus the score's bonus
 
 The bonus is added as it is: a shaping term that was found for one scale of reward stays what it was
-while the running scale still moves. Episode returns under the score alone are kept besides; of an
-episode that was cut, as far as it went.
+while the running scale still moves. Episode returns under the score alone are kept besides.
 """
 
 from __future__ import annotations

@@ -175,19 +175,24 @@ def test_step_keeps_every_type():
         assert (x.shape, x.dtype) == (y.shape, y.dtype)
 
 
-def test_restarts_cut_at_the_rate_and_do_not_count_as_episodes():
-    state = start(num_envs=4000)
+def test_every_other_environment_restarts_at_the_rate_and_none_of_those_completes():
+    state = start(num_envs=8000)
+    practises = np.arange(8000) % 2 == 1
     step = jax.jit(functools.partial(episodes.step, ENV))
-    action, keys = jnp.ones((4000, 1)), jax.random.split(jax.random.key(3))
+    action, keys = jnp.ones((8000, 1)), jax.random.split(jax.random.key(3))
     state, outcome = step(keys[0], state, action, ENV.params, BANK, 0.25)
     cut = np.asarray(outcome.truncated)
     # 4000 x 0.25 = 1000, standard deviation 27: five of them either way
-    assert 865 < cut.sum() < 1135
+    assert 865 < cut.sum() < 1135 and not cut[~practises].any()
     assert not state.has_completed.any() and not outcome.terminated.any()
     np.testing.assert_array_equal(state.age, np.where(cut, 0, 1))
     np.testing.assert_array_equal(state.episode_return, np.where(cut, 0.0, 1.0))
     np.testing.assert_array_equal(outcome.next_obs[:, 1], 1)  # the successor, not the new start
     state, outcome = step(keys[1], state, action, ENV.params | {"end": jnp.int32(2)}, BANK, 1.0)
-    ended = np.asarray(outcome.terminated)
-    np.testing.assert_array_equal(ended, ~cut)  # what ends by itself is terminated, not cut
-    np.testing.assert_array_equal(state.has_completed, ended)
+    np.testing.assert_array_equal(outcome.terminated, ~cut)  # what ends by itself is terminated
+    np.testing.assert_array_equal(state.has_completed, ~practises)
+    assert episodes.statistics(state)["agent/return"] == 2.0
+    state, _ = step(keys[1], start(num_envs=2), action[:2], ENV.params | {"end": 1}, BANK, 0.0)
+    assert state.has_completed.all()
+    state, _ = step(keys[1], state, action[:2], ENV.params, BANK, 0.25)
+    np.testing.assert_array_equal(state.has_completed, [True, False])  # what it did is old by now

@@ -91,6 +91,7 @@ def test_a_finished_run_can_be_resumed(shaped):
         (["--real", "--algorithm.strategy.population", "7"], "an even population"),
         (["--real", "--init", "critic", "--algorithm.potential.hidden", "8"], "found \\(8,\\)"),
         (["--real", "--algorithm.inner_iterations", "0"], "iterations"),
+        (["--real", "--robust"], "inner_seeds above 1, found 1"),
     ],
 )
 def test_wrong_input_is_refused(options, message, tmp_path):

@@ -16,6 +16,10 @@ class NoData(ValueError):
     """The run has not recorded what a figure shows: one sentence that says what is missing."""
 
 
+MIN_FOR_INTERVAL = 4
+RESAMPLES = 1000
+
+
 @dataclasses.dataclass(frozen=True)
 class Curve:
     """One metric of one phase over environment steps, for every lane (seed) that logged it."""
@@ -25,19 +29,33 @@ class Curve:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean over the lanes that have a value: `[K]`."""
-        return np.nanmean(self.values, axis=1)
+        """Interquartile mean over the lanes that have a value: `[K]`."""
+        return np.array([interquartile_mean(row[~np.isnan(row)]) for row in self.values])
 
     @property
     def band(self) -> tuple[np.ndarray, np.ndarray]:
-        """Quartiles over lanes; of fewer than four, the smallest and the largest."""
-        edges = (0.25, 0.75) if self.lanes >= 4 else (0.0, 1.0)
-        low, high = np.nanquantile(self.values, edges, axis=1)
+        """95 % bootstrap interval of the mean; of fewer than four lanes, smallest and largest."""
+        if self.lanes < MIN_FOR_INTERVAL:
+            return np.nanmin(self.values, axis=1), np.nanmax(self.values, axis=1)
+        intervals = [bootstrap(row[~np.isnan(row)]) for row in self.values]
+        low, high = np.array(intervals).T
         return low, high
 
     @property
     def lanes(self) -> int:
         return self.values.shape[1]
+
+
+def interquartile_mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without its lowest and highest quarter, rounded down."""
+    cut = values.shape[-1] // 4
+    return np.sort(values, axis=-1)[..., cut : values.shape[-1] - cut].mean(axis=-1)
+
+
+def bootstrap(values: np.ndarray) -> np.ndarray:
+    """Percentiles 2.5 and 97.5 of the interquartile mean over resamples; always the same ones."""
+    chosen = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    return np.quantile(interquartile_mean(values[chosen]), [0.025, 0.975])
 
 
 def records(run: str | Path) -> list[dict[str, Any]]:
@@ -118,4 +136,6 @@ def spread(curves: Sequence[Curve]) -> str:
     if most == 1:
         return "one seed"
     number = f"{most}" if fewest == most else f"{fewest} to {most}"
-    return f"mean of {number} seeds, {'quartiles' if most >= 4 else 'range'} shaded"
+    if most < MIN_FOR_INTERVAL:
+        return f"mean of {number} seeds, range shaded"
+    return f"interquartile mean of {number} seeds, 95 % bootstrap interval shaded"

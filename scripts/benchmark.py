@@ -3,6 +3,7 @@
 python scripts/benchmark.py throughput            bare environment, PPO, IRL++ (hopper, quick)
 python scripts/benchmark.py paper                 one iteration of the published setting
 python scripts/benchmark.py reliability --env walker2d     PPO at the quick budget, 5 seeds
+python scripts/benchmark.py generation --env pendulum      EvIL beside plain PPO lanes
 python scripts/benchmark.py recovery --num_seeds 3         run_irl.py --irl_plus, nothing cached
 python scripts/benchmark.py startup               import and --help
 """
@@ -72,7 +73,8 @@ def recovery(env: str, num_seeds: int, num_demos: int | None) -> dict[str, Any]:
 
 def measure(
     what: Annotated[
-        Literal["throughput", "paper", "reliability", "recovery", "startup"], tyro.conf.Positional
+        Literal["throughput", "paper", "reliability", "generation", "recovery", "startup"],
+        tyro.conf.Positional,
     ],
     env: str = "hopper",
     num_seeds: int = 5,
@@ -88,6 +90,8 @@ def measure(
         found = benchmark.paper(env)
     elif what == "reliability":
         found = benchmark.reliability(env, num_seeds)
+    elif what == "generation":
+        found = benchmark.generation(env)
     elif what == "recovery":
         found = recovery(env, num_seeds, num_demos)
     else:

@@ -14,16 +14,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from evil import environments, registry
 from evil.demonstrations import catalogue
 from evil.environments import episodes
 from evil.evaluation.episodes import random_policy
-from evil.experiments import measure, presets
+from evil.experiments import measure, presets, shape
 from evil.imitation import history, irl
 from evil.learners import alone, ppo, rollout
 from evil.rewards import fixed
-from evil.running import progress
+from evil.running import lanes, progress
 from evil.running.runner import Phase, Session, run
 from evil.seams import Environment, Key, PyTree
 
@@ -178,6 +179,47 @@ def paper(env_name: str = "hopper", turns: int = 3) -> dict[str, Any]:
             - seconds["reward_updates"],
         },
     }
+
+
+def generation(env_name: str, turns: int = 5) -> dict[str, Any]:
+    """Seconds of a generation of EvIL at the quick preset, and of as many plain PPO lanes."""
+    chosen = presets.evolution(env_name, "quick")
+    config = dataclasses.replace(chosen, real=True, env=environments.canonical(env_name))
+    study = shape.study(config)
+    algorithm, population = config.algorithm, config.algorithm.strategy.population
+    key = jax.random.key(0)
+    critic = study.critic(run(study.learning(key)).states)
+    evolving = dataclasses.replace(study.evolving(key, critic), chunk=1)
+    plain = Phase(
+        name="plain",
+        algorithm=alone.make(ppo.make(algorithm.learner, study.env, fixed.real())),
+        data=(),
+        keys=jax.random.split(key, population * algorithm.inner_seeds),
+        iterations=algorithm.inner_iterations,
+        chunk=algorithm.inner_iterations,
+    )
+    contestants = {"generation": driven(evolving), "plain_lanes": driven(plain)}
+    seconds = race(contestants, turns)
+    return {
+        "env": config.env,
+        "population": population,
+        "inner_iterations": algorithm.inner_iterations,
+        "seconds": seconds,
+        "compile_s": {name: one.compile_s for name, one in contestants.items()},
+        "generation_over_plain_lanes": seconds["generation"] / seconds["plain_lanes"],
+    }
+
+
+def driven(phase: Phase) -> Contestant:
+    """One chunk of a phase as the runner drives it, spread over all devices, and run twice."""
+    programs = lanes.compile_phase(phase)
+    alive, count = np.ones(phase.lanes, bool), np.int32(phase.chunk)
+
+    def advance(states: PyTree) -> PyTree:
+        return programs.advance(states, phase.data, alive, count)[0]
+
+    states = advance(advance(programs.init(phase.keys, phase.data)))
+    return Contestant(advance, jax.block_until_ready(states), programs.seconds)
 
 
 def reliability(env_name: str, num_seeds: int = 5, num_episodes: int = 100) -> dict[str, Any]:

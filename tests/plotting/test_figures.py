@@ -176,7 +176,7 @@ def test_a_curve_ignores_what_is_not_finite_and_keeps_the_last_of_repeated_steps
     [
         ([1, 1], "one seed"),
         ([2, 2], "mean of 2 seeds, range shaded"),
-        ([1, 5], "mean of 1 to 5 seeds, quartiles shaded"),
+        ([1, 5], "interquartile mean of 1 to 5 seeds, 95 % bootstrap interval shaded"),
     ],
 )
 def test_a_subtitle_says_how_many_seeds_there_are(lanes, expected):
@@ -184,9 +184,15 @@ def test_a_subtitle_says_how_many_seeds_there_are(lanes, expected):
     assert runs.spread(curves) == expected
 
 
-def test_four_seeds_have_quartiles():
-    found = runs.Curve(steps=np.array([1]), values=np.array([[0.0, 1.0, 2.0, 3.0]]))
-    assert [edge.item() for edge in found.band] == [0.75, 2.25]
+def test_four_seeds_have_an_interval_of_their_interquartile_mean():
+    values = np.array([[0.0, 1.0, 2.0, 9.0], [0.0, 0.0, 1.0, 1.0], [5.0, 5.0, 5.0, 5.0]])
+    found = runs.Curve(steps=np.arange(3), values=values)
+    np.testing.assert_array_equal(found.mean, [1.5, 0.5, 5.0])
+    low, high = found.band
+    # Of four draws from two values at least three are equal, and the mean that value, with 5/16.
+    assert (low[1], high[1]) == (0.0, 1.0)
+    assert (low[2], high[2]) == (5.0, 5.0)
+    assert low[0] < 1.5 < high[0]
 
 
 @pytest.mark.parametrize(

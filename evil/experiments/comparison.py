@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,33 +24,35 @@ def make(
     env: Environment,
     score: Score,
     reward_params: PyTree,
-    terms: Mapping[str, Critic],
+    terms: Mapping[str, Sequence[Critic]],
     key: Key,
     num: int,
 ) -> Phase:
-    """`num` learners `unshaped`, and as many under each term.
+    """`num` learners `unshaped`, and as many under each term of each group.
 
     They share learner, budget, random numbers and compiled program, and differ in which term they
-    heed.
+    heed. The terms of a group differ in their parameters alone.
     """
-    count = len(terms)
-    heeded = jnp.concatenate([jnp.zeros((1, count)), jnp.eye(count)])
-    shaping = combine.weighted(*(term.potential.score for term in terms.values()))
-    shaped = combine.shaped(score, shaping, scaled=config.scaled)
-    parameters = {
-        "weights": jnp.repeat(heeded, num, axis=0),
-        "parts": tuple(term.params for term in terms.values()),
-    }
+    scores = [group[0].potential.score for group in terms.values()]
+    shaped = combine.shaped(score, combine.weighted(*scores), scaled=config.scaled)
+    parts = [tuple(group[0].params for group in terms.values())]
+    weights = [np.zeros(len(terms), np.float32)]
+    for index, group in enumerate(terms.values()):
+        for term in group:
+            parts.append((*parts[0][:index], term.params, *parts[0][index + 1 :]))
+            weights.append(np.eye(len(terms), dtype=np.float32)[index])
+    parameters = jax.tree.map(
+        lambda *x: jnp.repeat(jnp.stack(x), num, axis=0),
+        *[{"weights": w, "parts": p} for w, p in zip(weights, parts, strict=True)],
+    )
+    sizes = {"unshaped": 1} | {name: len(group) for name, group in terms.items()}
     return Phase(
         name="fresh",
         algorithm=fresh.make(registry.make(config.learner, env, shaped)),
         data={"reward": {"reward": reward_params, "shaping": parameters}, "physics": None},
-        data_axes={
-            "reward": {"reward": None, "shaping": {"weights": 0, "parts": None}},
-            "physics": None,
-        },
-        keys=jnp.tile(jax.random.split(key, num), count + 1),
-        groups=tuple((name, num) for name in ("unshaped", *terms)),
+        data_axes={"reward": {"reward": None, "shaping": 0}, "physics": None},
+        keys=jnp.tile(jax.random.split(key, num), len(weights)),
+        groups=tuple((name, count * num) for name, count in sizes.items()),
         iterations=config.inner_iterations,
         chunk=max(1, config.inner_iterations // 20),
     )

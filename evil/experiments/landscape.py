@@ -6,7 +6,6 @@ expected to rise where V* does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -15,18 +14,30 @@ import numpy as np
 
 from evil.environments import gridworld
 from evil.evaluation import statistics
-from evil.rewards.potential import Potential
-from evil.seams import Environment, PyTree, Transition
+from evil.experiments.critics import Critic
+from evil.seams import Environment, Transition
 
 FILE = "landscape.npz"
 
 
-def survey(env: Environment, potential: Potential, params: PyTree) -> dict[str, np.ndarray] | None:
-    """Φ and V* of every cell `[5, 5]`, NaN in walls; None where there is no such map."""
+def write(path: Path, env: Environment, term: Critic) -> dict[str, float]:
+    """Write Φ and V* of every cell `[5, 5]`, NaN in walls; returns how well they agree.
+
+    The agreement is Spearman's rank correlation over the free cells. Of other environments there is
+    no such map: nothing is written, and nothing returned.
+    """
     if env.spec.name != "gridworld":
-        return None
-    cells = gridworld.cells(env.params)
-    obs = jax.vmap(gridworld.observe, (0, None))(cells, env.params)
+        return {}
+    maps = survey(env, term)
+    free = np.asarray(env.params.maze)
+    agreement = statistics.rank_correlation(maps["potential"][free], maps["value"][free])
+    np.savez(path / FILE, potential=maps["potential"], value=maps["value"])
+    return {"rank_correlation_with_value": agreement}
+
+
+def survey(env: Environment, term: Critic) -> dict[str, np.ndarray]:
+    """Φ and V* of the cells of a gridworld."""
+    obs = jax.vmap(gridworld.observe, (0, None))(gridworld.cells(env.params), env.params)
     nothing = jnp.zeros(obs.shape[0])
     standing = Transition(
         obs=obs,
@@ -36,21 +47,10 @@ def survey(env: Environment, potential: Potential, params: PyTree) -> dict[str, 
         terminated=nothing.astype(bool),
         truncated=nothing.astype(bool),
     )
-    value = gridworld.optimal_value(env.params, float(params["discount"]))
+    value = gridworld.optimal_value(env.params, float(term.params["discount"]))
+    maps = {"potential": term.potential.value(term.params, standing), "value": value}
     side, free = (gridworld.SIZE, gridworld.SIZE), np.asarray(env.params.maze)
-    maps = {"potential": potential.value(params, standing), "value": value}
     return {
         name: np.where(free, np.asarray(x, np.float64).reshape(side), np.nan)
         for name, x in maps.items()
     }
-
-
-def agreement(maps: Mapping[str, np.ndarray]) -> float:
-    """Spearman's rank correlation of Φ with V* over the free cells."""
-    free = ~np.isnan(maps["value"])
-    return statistics.rank_correlation(maps["potential"][free], maps["value"][free])
-
-
-def write(path: Path, maps: Mapping[str, np.ndarray]) -> None:
-    """Keep the maps for `plotting`."""
-    np.savez(path / FILE, potential=maps["potential"], value=maps["value"])

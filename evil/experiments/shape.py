@@ -47,6 +47,8 @@ class Config:
     """Sizes of everything: smoke, quick, paper, or auto."""
     seed: int = 1
     """Seed of everything random."""
+    num_seeds: int = 1
+    """Independent evolutions, side by side in one compiled program."""
     real: bool = False
     """Shape the real reward."""
     reward_filename: str | None = None
@@ -97,9 +99,7 @@ class Study:
         phase = self.fresh(key_fresh, critic, evolved)
         outcomes["fresh"] = run(phase, session)
 
-        session.progress.note(
-            f"playing {config.evaluation_episodes} full episodes with each policy"
-        )
+        session.progress.note(f"playing {config.evaluation_episodes} full episodes each")
         make = phase.algorithm.policy
         policies = {"fresh": measure.stacked_policy(make, outcomes["fresh"].states)}
         if self.demos is not None:
@@ -151,7 +151,7 @@ class Study:
         return critics.of_policy(self.env, learner.network, params, learner.discount)
 
     def evolving(self, key: Key, critic: critics.Critic) -> Phase:
-        """The evolution, from Φ = 0 or from the critic."""
+        """The evolutions, from Φ = 0 or from the critic."""
         config = self.config
         key_start, key = jax.random.split(key)
         network = critic.params["network"] if config.init == "critic" else self.term.init(key_start)
@@ -165,37 +165,34 @@ class Study:
                 "start": network,
                 "physics": self.worlds,
             },
-            keys=jax.random.split(key, 1),
+            keys=jax.random.split(key, config.num_seeds),
             iterations=config.generations,
             chunk=config.chunk,
         )
 
-    def evolved(self, states: PyTree, critic: critics.Critic) -> PyTree:
-        """Parameters of the potential that the evolution has come to."""
-        network = jax.tree.map(lambda x: x[0], jax.vmap(self.algorithm.reward)(states))
-        return critic.params | {"network": network}
+    def evolved(self, states: PyTree, critic: critics.Critic) -> list[critics.Critic]:
+        """The potentials that the evolutions have come to."""
+        networks = jax.vmap(self.algorithm.reward)(states)
+        found = [jax.tree.map(lambda x, k=k: x[k], networks) for k in range(self.config.num_seeds)]
+        return [critics.Critic(self.term, critic.params | {"network": one}) for one in found]
 
-    def fresh(self, key: Key, critic: critics.Critic, evolved: PyTree) -> Phase:
+    def fresh(self, key: Key, critic: critics.Critic, evolved: list[critics.Critic]) -> Phase:
         """Learners without shaping, and under each of the terms that are compared."""
         config = self.config.algorithm
-        terms = {"shaped": critics.Critic(self.term, evolved), "critic": critic}
-        expert = critics.of_expert(self.env, config.learner.discount)
-        if expert is not None:
-            terms["expert_critic"] = expert
+        terms = {"shaped": evolved, "critic": [critic]}
+        if expert := critics.of_expert(self.env, config.learner.discount):
+            terms["expert_critic"] = [expert]
         return comparison.make(
             config, self.env, self.score, self.reward_params, terms, key, self.config.num_fresh
         )
 
-    def write(self, directory: RunDirectory, evolved: PyTree) -> dict[str, Any]:
-        """The potential's file and, where all of it can be seen, its map; what that says."""
+    def write(self, directory: RunDirectory, evolved: list[critics.Critic]) -> dict[str, Any]:
+        """The potentials' files and, where all can be seen, the first's map; what that says."""
         config = self.config.algorithm.potential
-        path = directory.reward / "potential-0"
-        artefacts.save_potential(path, evolved, config, self.env.spec)
-        maps = landscape.survey(self.env, self.term, evolved)
-        if maps is None:
-            return {}
-        landscape.write(directory.path, maps)
-        return {"rank_correlation_with_value": landscape.agreement(maps)}
+        for seed, one in enumerate(evolved):
+            path = directory.reward / f"potential-{seed}"
+            artefacts.save_potential(path, one.params, config, self.env.spec)
+        return landscape.write(directory.path, self.env, evolved[0])
 
     def summarise(
         self, phase: Phase, outcomes: dict[str, Outcome], played: dict[str, np.ndarray]
@@ -213,7 +210,7 @@ class Study:
             "algorithm": "evil",
             "preset": config.preset,
             "seed": config.seed,
-            "seeds": 1,
+            "seeds": config.num_seeds,
             "expert_return": expert,
             "random_return": random,
             "env_steps": evolving.env_steps,
@@ -230,6 +227,7 @@ def study(config: Config) -> Study:
     """Read and check everything that the study needs; call what is returned to carry it out."""
     at_least(
         1,
+        num_seeds=config.num_seeds,
         generations=config.generations,
         num_fresh=config.num_fresh,
         chunk=config.chunk,
@@ -265,11 +263,11 @@ def _check_start(config: Config) -> None:
     """A potential that begins as a critic has the form of one."""
     if config.init not in ("zero", "critic"):
         raise unknown("start of the potential", config.init, ("zero", "critic"))
-    network, wanted = config.algorithm.learner.network, config.algorithm.potential
     if config.init == "zero":
         return
+    network, wanted = config.algorithm.learner.network, config.algorithm.potential
     if wanted.inputs != "s":
-        raise UserError(f"critics see states: expected potential inputs s, found {wanted.inputs}.")
+        raise UserError(f"critics see states: expected potential inputs s, not {wanted.inputs}.")
     if (network.hidden, network.activation) != (wanted.hidden, wanted.activation):
         raise UserError(
             f"the learner's critic has hidden layers {network.hidden} and {network.activation}: "

@@ -27,7 +27,10 @@ def start(script, options):
 @pytest.fixture(scope="module")
 def shaped(tmp_path_factory):
     path = tmp_path_factory.mktemp("evil") / "run"
-    start(run_evil, ["--env", "gridworld", "--preset", "smoke", "--real", "--out", path])
+    start(
+        run_evil,
+        ["--env", "gridworld", "--preset", "smoke", "--real", "--num_seeds", 2, "--out", path],
+    )
     return path, json.loads((path / "summary.json").read_text())
 
 

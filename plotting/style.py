@@ -34,7 +34,8 @@ COLOURS = {
     "shaped": "#D55E00",
     "unshaped": "#0072B2",
     "critic": "#009E73",
-    "expert_critic": "#B0558B",
+    "expert_critic": "#C98A00",
+    "guide": "#8C8C8C",
 }
 NAMES = {
     "expert": "expert",
@@ -44,10 +45,10 @@ NAMES = {
     "bc": "behavioural cloning",
     "survival": "survival bonus",
     "random": "random",
-    "shaped": "shaped by the evolved potential",
+    "shaped": "evolved potential",
     "unshaped": "without shaping",
-    "critic": "shaped by a critic",
-    "expert_critic": "shaped by the expert's critic",
+    "critic": "a critic as potential",
+    "expert_critic": "the expert's critic",
     "guide": "the critic's own learner",
 }
 SETTINGS: Any = {

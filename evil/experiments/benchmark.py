@@ -24,7 +24,7 @@ from evil.experiments import measure, presets, shape
 from evil.imitation import history, irl
 from evil.learners import alone, ppo, rollout
 from evil.rewards import fixed
-from evil.running import lanes, progress
+from evil.running import lanes, progress, settings
 from evil.running.runner import Phase, Session, run
 from evil.seams import Environment, Key, PyTree
 
@@ -43,7 +43,7 @@ def prepare(function: Callable[[PyTree], PyTree], state: PyTree) -> Contestant:
     # A program from the cache would hide what it costs to compile.
     jax.config.update("jax_enable_compilation_cache", False)
     started = time.perf_counter()
-    compiled = jax.jit(function).lower(state).compile()
+    compiled = jax.jit(function).lower(state).compile(settings.compiler_options())
     seconds = time.perf_counter() - started
     state = jax.block_until_ready(compiled(compiled(state)))
     return Contestant(advance=compiled, state=state, compile_s=seconds)

@@ -218,7 +218,7 @@ class Study:
             "compile_s": sum(outcome.compile_s for outcome in outcomes.values()),
             "env_steps_per_s": evolving.env_steps_per_s,
             "peak_memory_mb": memory.peak_memory_mb(),
-            "final_return": found["shaped_return"],
+            "final_return": found.pop("shaped_return"),
             **found,
         }
 
@@ -267,11 +267,14 @@ def _check_start(config: Config) -> None:
         return
     network, wanted = config.algorithm.learner.network, config.algorithm.potential
     if wanted.inputs != "s":
-        raise UserError(f"critics see states: expected potential inputs s, not {wanted.inputs}.")
+        raise UserError(
+            f"critics see states: expected init zero, or potential inputs s, found {wanted.inputs}."
+        )
     if (network.hidden, network.activation) != (wanted.hidden, wanted.activation):
         raise UserError(
             f"the learner's critic has hidden layers {network.hidden} and {network.activation}: "
-            f"expected a potential like it, found {wanted.hidden} and {wanted.activation}."
+            f"expected init zero, or a potential like it, found {wanted.hidden} and "
+            f"{wanted.activation}."
         )
 
 

@@ -117,7 +117,7 @@ def _evolve_quickly(env: str, chosen: Size) -> Evolving:
     iterations = {"pendulum": 120, "reacher": 120, "gridworld": 30}.get(env, 60)
     return Evolving(
         Size(learner, iterations),
-        generations=60,
+        generations=40,
         strategy=strategies.Config(population=32, std=0.05, learning_rate=0.02, momentum=0.9),
     )
 

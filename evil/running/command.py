@@ -34,6 +34,7 @@ RETURN_NAMES = {
     "survival_return": "trained on survival alone",
     "unshaped_return": "trained without shaping",
     "critic_return": "trained with a critic for potential",
+    "expert_critic_return": "trained with the expert's critic for potential",
     "real_return": "trained on the real reward",
     "recovered_return": "trained on the recovered reward",
     "shaped_return": "trained on it with shaping",

@@ -27,10 +27,10 @@ def figure(run: str | Path) -> Figure:
     drawn = style.new()
     (axes,) = drawn.axes
     colour = style.colour("shaped")
-    axes.fill_between(
-        mean.steps, worst.mean, best.mean, color=colour, alpha=0.18, linewidth=0, label="range"
+    axes.fill_between(mean.steps, worst.mean, best.mean, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(
+        mean.steps, mean.mean, color=colour, label="mean of the population, best and worst shaded"
     )
-    axes.plot(mean.steps, mean.mean, color=colour, label="population's mean")
     style.step_axis(axes)
     axes.set_ylabel("fitness of a learner's life")
     style.headline(drawn, f"Evolution of {runs.title(run)}", f"{len(mean.steps)} generations")

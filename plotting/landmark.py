@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -53,14 +52,12 @@ def figure(run: str | Path) -> Figure:
 def read(run: str | Path) -> tuple[dict[str, Points], str]:
     """`({who: (x, reward)}, label)` from `landmark.npz`, without what is not finite."""
     path = Path(run) / "landmark.npz"
-    if not path.is_file():
-        raise runs.NoData(f"{path}: no such file.")
     names = [f"{who}_{axis}" for who in ROLES for axis in ("x", "reward")]
+    found = runs.arrays(run, path.name, ["label", *names])
+    label = str(found["label"])
     try:
-        with np.load(path, allow_pickle=False) as file:
-            label = str(file["label"])
-            arrays = {name: np.ravel(file[name]).astype(np.float64) for name in names}
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        arrays = {name: np.ravel(found[name]).astype(np.float64) for name in names}
+    except ValueError as error:
         raise runs.NoData(f"{path}: not the arrays of a landmark ({error}).") from error
     points = {}
     for who in ROLES:

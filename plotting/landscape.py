@@ -20,11 +20,7 @@ def draw(run: str | Path) -> Path:
 @style.styled
 def figure(run: str | Path) -> Figure:
     """Two heat maps with the number of every cell, and how well their ranks agree."""
-    path = Path(run) / "landscape.npz"
-    if not path.is_file():
-        raise runs.NoData(f"{path}: no such file.")
-    with np.load(path, allow_pickle=False) as file:
-        maps = {name: np.asarray(file[name], np.float64) for name in TITLES}
+    maps = runs.arrays(run, "landscape.npz", list(TITLES))
     drawn = style.new(columns=2, size=(8.6, 4.6))
     for axes, (name, title) in zip(drawn.axes, TITLES.items(), strict=True):
         values = maps[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,18 @@ def summary(run: str | Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise NoData(f"{path}: not a JSON object.") from None
+
+
+def arrays(run: str | Path, file_name: str, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Named arrays of an npz file of a run, as it has them."""
+    path = Path(run) / file_name
+    if not path.is_file():
+        raise NoData(f"{path}: no such file.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise NoData(f"{path}: not the arrays of a {path.stem} ({error}).") from error
 
 
 def number(value: Any) -> float | None:

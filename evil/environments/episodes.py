@@ -28,7 +28,7 @@ class State:
     episode_return: Array  # [B] so far, of the environment's own reward
     last_return: Array  # [B] of the most recently completed episode
     last_length: Array  # [B] int32, likewise
-    has_completed: Array  # [B] bool, whether there is one
+    has_completed: Array  # [B] bool, whether there is one that counts
 
 
 def starts(env: Environment, key: Key, params: PyTree, count: int) -> tuple[PyTree, Array]:

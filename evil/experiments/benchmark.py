@@ -183,13 +183,11 @@ def paper(env_name: str = "hopper", turns: int = 3) -> dict[str, Any]:
 
 def generation(env_name: str, turns: int = 5) -> dict[str, Any]:
     """Seconds of a generation of EvIL at the quick preset, and of as many plain PPO lanes."""
-    chosen = presets.evolution(env_name, "quick")
-    config = dataclasses.replace(chosen, real=True, env=environments.canonical(env_name))
+    config = dataclasses.replace(presets.evolution(env_name, "quick"), real=True)
     study = shape.study(config)
     algorithm, population = config.algorithm, config.algorithm.strategy.population
     key = jax.random.key(0)
     critic = study.critic(run(study.learning(key)).states)
-    evolving = dataclasses.replace(study.evolving(key, critic), chunk=1)
     plain = Phase(
         name="plain",
         algorithm=alone.make(ppo.make(algorithm.learner, study.env, fixed.real())),
@@ -198,7 +196,7 @@ def generation(env_name: str, turns: int = 5) -> dict[str, Any]:
         iterations=algorithm.inner_iterations,
         chunk=algorithm.inner_iterations,
     )
-    contestants = {"generation": driven(evolving), "plain_lanes": driven(plain)}
+    contestants = {"generation": driven(study.evolving(key, critic)), "plain_lanes": driven(plain)}
     seconds = race(contestants, turns)
     return {
         "env": config.env,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,18 @@ import numpy as np
 from evil import registry
 from evil.evaluation import statistics
 from evil.experiments import measure
-from evil.experiments.critics import Critic
-from evil.rewards import combine
+from evil.rewards import combine, potential
 from evil.running.runner import Phase
 from evil.seams import Environment, Key, PyTree, Score
 from evil.shaping import evil, fresh, lives
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A shaping term: a potential, and what its score reads."""
+
+    potential: potential.Potential
+    params: PyTree
 
 
 def make(
@@ -24,7 +32,7 @@ def make(
     env: Environment,
     score: Score,
     reward_params: PyTree,
-    terms: Mapping[str, Sequence[Critic]],
+    terms: Mapping[str, Sequence[Term]],
     key: Key,
     num: int,
 ) -> Phase:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from evil import normalise
 from evil.demonstrations import catalogue
 from evil.experiments import artefacts
+from evil.experiments.comparison import Term
 from evil.networks import actor_critic
 from evil.rewards import potential
 from evil.seams import Environment, PyTree
 
 
-@dataclasses.dataclass(frozen=True)
-class Critic:
-    """A potential Φ = V."""
-
-    potential: potential.Potential
-    params: PyTree
-
-
 def of_policy(
     env: Environment, config: actor_critic.Config, params: PyTree, discount: float
-) -> Critic:
+) -> Term:
     """The critic beside a policy, of the parameters of `evil.learners.policies`.
 
     It sees observations as the policy does, and counts in the units to which its learner had
@@ -30,7 +21,7 @@ def of_policy(
     """
     moments = params["obs_moments"]
     form = potential.Config(hidden=config.hidden, activation=config.activation)
-    return Critic(
+    return Term(
         potential=potential.make(form, env),
         params=potential.parameters(
             {"params": params["network"]["params"]["critic_network"]},
@@ -41,7 +32,7 @@ def of_policy(
     )
 
 
-def of_expert(env: Environment, discount: float) -> Critic | None:
+def of_expert(env: Environment, discount: float) -> Term | None:
     """That of the shipped expert, if there is one for this environment."""
     path = catalogue.directory(env.spec.name, env.spec.backend) / catalogue.POLICY
     if not path.is_file():

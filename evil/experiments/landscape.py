@@ -14,13 +14,13 @@ import numpy as np
 
 from evil.environments import gridworld
 from evil.evaluation import statistics
-from evil.experiments.critics import Critic
+from evil.experiments.comparison import Term
 from evil.seams import Environment, Transition
 
 FILE = "landscape.npz"
 
 
-def write(path: Path, env: Environment, term: Critic) -> dict[str, float]:
+def write(path: Path, env: Environment, term: Term) -> dict[str, float]:
     """Write Φ and V* of every cell `[5, 5]`, NaN in walls; returns how well they agree.
 
     The agreement is Spearman's rank correlation over the free cells. Of other environments there is
@@ -35,7 +35,7 @@ def write(path: Path, env: Environment, term: Critic) -> dict[str, float]:
     return {"rank_correlation_with_value": agreement}
 
 
-def survey(env: Environment, term: Critic) -> dict[str, np.ndarray]:
+def survey(env: Environment, term: Term) -> dict[str, np.ndarray]:
     """Φ and V* of the cells of a gridworld."""
     obs = jax.vmap(gridworld.observe, (0, None))(gridworld.cells(env.params), env.params)
     nothing = jnp.zeros(obs.shape[0])

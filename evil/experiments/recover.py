@@ -90,7 +90,7 @@ def study(config: Config) -> Study:
         chunk=config.chunk,
         evaluation_episodes=config.evaluation_episodes,
     )
-    at_least(0, num_retrained=config.num_retrained)
+    at_least(0, num_retrained=config.num_retrained, restart_rate=config.restart_rate)
     problem = read_problem(config)
     return Study(
         config=config,

@@ -143,14 +143,14 @@ class Study:
             chunk=self.config.bc_iterations,
         )
 
-    def critic(self, states: PyTree) -> critics.Critic:
+    def critic(self, states: PyTree) -> comparison.Term:
         """The learner's critic as a potential, in the units in which it saw observations."""
         learner = self.config.algorithm.learner
         state = jax.tree.map(lambda x: x[0], states)
         params = {"network": state.network, "obs_moments": state.obs_moments}
         return critics.of_policy(self.env, learner.network, params, learner.discount)
 
-    def evolving(self, key: Key, critic: critics.Critic) -> Phase:
+    def evolving(self, key: Key, critic: comparison.Term) -> Phase:
         """The evolutions, from Φ = 0 or from the critic."""
         config = self.config
         key_start, key = jax.random.split(key)
@@ -170,13 +170,13 @@ class Study:
             chunk=config.chunk,
         )
 
-    def evolved(self, states: PyTree, critic: critics.Critic) -> list[critics.Critic]:
+    def evolved(self, states: PyTree, critic: comparison.Term) -> list[comparison.Term]:
         """The potentials that the evolutions have come to."""
         networks = jax.vmap(self.algorithm.reward)(states)
         found = [jax.tree.map(lambda x, k=k: x[k], networks) for k in range(self.config.num_seeds)]
-        return [critics.Critic(self.term, critic.params | {"network": one}) for one in found]
+        return [comparison.Term(self.term, critic.params | {"network": one}) for one in found]
 
-    def fresh(self, key: Key, critic: critics.Critic, evolved: list[critics.Critic]) -> Phase:
+    def fresh(self, key: Key, critic: comparison.Term, evolved: list[comparison.Term]) -> Phase:
         """Learners without shaping, and under each of the terms that are compared."""
         config = self.config.algorithm
         terms = {"shaped": evolved, "critic": [critic]}
@@ -186,7 +186,7 @@ class Study:
             config, self.env, self.score, self.reward_params, terms, key, self.config.num_fresh
         )
 
-    def write(self, directory: RunDirectory, evolved: list[critics.Critic]) -> dict[str, Any]:
+    def write(self, directory: RunDirectory, evolved: list[comparison.Term]) -> dict[str, Any]:
         """The potentials' files and, where all can be seen, the first's map; what that says."""
         config = self.config.algorithm.potential
         for seed, one in enumerate(evolved):

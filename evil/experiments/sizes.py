@@ -25,7 +25,7 @@ class Size:
 
 # Few environments and long rollouts: with 512 x 32, one hopper in four stays in a gait worth 1700.
 # The deviation is prescribed, because on a recovered reward policies lose theirs early; silu learns
-# faster than tanh, and is computed faster. Without restarts one policy in four, judged by its mode,
+# faster than tanh, and is computed faster. Without restarts one policy in five, judged by its mode,
 # falls while it starts to walk.
 LOCOMOTION = ppo.Config(
     num_envs=128, num_steps=128, num_epochs=4, num_minibatches=32, final_log_std=-2.0,

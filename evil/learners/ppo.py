@@ -187,6 +187,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
     """Bind PPO to an environment and to the form of a reward."""
     counts = ("num_envs", "num_steps", "num_epochs", "num_minibatches", "num_starts")
     at_least(1, **{name: getattr(config, name) for name in counts})
+    at_least(0, final_restart_rate=config.final_restart_rate)
     size = minibatches.rollout_size(config.num_envs, config.num_steps, config.num_minibatches)
     prescribed = config.final_log_std is not None
     module = actor_critic.make(config.network, env.spec, prescribed=prescribed)

@@ -43,8 +43,8 @@ def run(
             for name, _ in phase.logged_groups:
                 sink.rewind(name, position.iteration)
         session.progress.start(phase.name, position.iteration, phase.iterations)
-        compiled = programs() if programs else lanes.compile_phase(phase)
         try:
+            compiled = programs() if programs else lanes.compile_phase(phase)
             states, position = _finish(phase, session, compiled, states, position)
         finally:
             session.progress.finish()

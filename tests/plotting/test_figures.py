@@ -266,3 +266,9 @@ def test_the_landscape_is_drawn_with_walls(run):
     shown = [len(axes.texts) for axes in drawn.axes[:2]]
     assert shown == [24, 24]
     assert landscape.draw(run).is_file()
+
+
+def test_a_landscape_without_its_maps_says_so(run):
+    np.savez(run / "landscape.npz", value=np.zeros((5, 5)))
+    with pytest.raises(plotting.NoData, match="not the arrays of a landscape"):
+        landscape.figure(run)

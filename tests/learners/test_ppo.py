@@ -30,6 +30,8 @@ CONFIG = ppo.Config(
     num_minibatches=4,
     network=actor_critic.Config(hidden=(16,), initial_log_std=-1.0, normalise_observations=False),
     learning_rate=1e-2,
+    final_learning_rate=1e-4,  # so that what is measured at the end is not the last steps' noise
+    anneal_iterations=ITERATIONS,
     discount=DISCOUNT,
     normalise_rewards=False,
     num_starts=16,

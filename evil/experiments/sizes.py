@@ -25,8 +25,8 @@ class Size:
 
 # Few environments and long rollouts: with 512 x 32, one hopper in four stays in a gait worth 1700.
 # The deviation is prescribed, because on a recovered reward policies lose theirs early; silu learns
-# faster than tanh, and is computed faster. Without restarts many a policy, judged by its mode, falls
-# while it starts to walk; with restarts from early on many keep to a slow gait.
+# faster than tanh, and is computed faster. Without restarts many a policy, judged by its mode,
+# falls while it starts to walk; with restarts from early on many keep to a slow gait.
 LOCOMOTION = ppo.Config(
     num_envs=128, num_steps=128, num_epochs=4, num_minibatches=32, final_log_std=-2.0,
     final_restart_rate=0.016,

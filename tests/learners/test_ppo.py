@@ -234,6 +234,22 @@ def test_learning_rate_falls_linearly(small):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_restarts_come_late(small):
+    # At half time the rate is a sixteenth of the final one: 16 makes it certain then, 1 at the end.
+    _, state, step, _ = small
+    state = dataclasses.replace(state, physics=WORLDS["time_limit"])  # where nothing else ends
+    hyper = lanes(state, final_restart_rate=[0.0, 1.0, 16.0])
+    found = []
+    for iteration in (0, 1, 2):
+        now = dataclasses.replace(state, iteration=jnp.int32(iteration))
+        found.append(np.asarray(step(hyper, now)[1].truncated))  # [lanes, steps, environments]
+    found = np.stack(found)
+    assert not found[..., ::2].any()  # every other environment keeps to whole episodes
+    assert not found[0].any() and not found[:, 0].any()
+    assert found[1, 2, :, 1::2].all() and found[2, 1:, :, 1::2].all()
+    assert not found[1, 1].all()
+
+
 def test_coefficients_are_constant_without_annealing():
     for iteration in (0, 1000):
         found = schedules.annealed(jnp.float32(0.3), jnp.float32(0.1), 0, jnp.int32(iteration))

@@ -51,7 +51,8 @@ class Checkpoints:
             meta = files.read_json(path / "meta.json")
             if meta["files"] != _checksums(path / "state"):
                 raise ValueError("its files have changed since they were written")
-            return Saved(path, dict(meta["position"]), list(meta["leaves"]))
+            entries = [{name: entry[name] for name in leaves.FIELDS} for entry in meta["leaves"]]
+            return Saved(path, dict(meta["position"]), entries)
 
     def restore(self, saved: Saved, target: PyTree) -> PyTree:
         """The states in `saved`, which must be of the shapes and types of `target`."""

@@ -14,6 +14,8 @@ import numpy as np
 from evil import atomic
 from evil.errors import UserError
 
+MAX_BYTES = 64 * 1024**2
+
 
 def plain(value: Any) -> Any:
     """`value` in JSON's own types; NaN and infinities become null, arrays become lists."""
@@ -48,6 +50,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; anything else that may be there is a `UserError`."""
     with atomic.explained("read", path):
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise UserError(f"{path}: expected at most {MAX_BYTES} bytes of JSON, found {size}.")
         text = path.read_bytes()
     try:
         value = json.loads(text)

@@ -18,6 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 
+FIELDS = ("path", "dtype", "shape", "key")  # of a description
+
+
 def describe(path: Any, leaf: Any) -> dict[str, Any]:
     """What must be known of a leaf to read it back; of an abstract key, all but its kind."""
     is_concrete_key = _is_key(leaf) and isinstance(leaf, jax.Array)

@@ -1,0 +1,151 @@
+"""Files from strangers: read, or refused in one sentence, whatever is in them.
+
+Each reader meets hundreds of files that were well made and then mutated; with `--runslow`, ten
+thousand. What is refused raises `UserError`, and nothing else; nothing that a file says is executed
+or believed before it is checked, so memory does not depend on what it claims.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from evil import demonstrations
+from evil.config import from_dict, to_dict
+from evil.demonstrations import files
+from evil.errors import UserError
+from evil.experiments import artefacts, clone
+from evil.networks import actor_critic
+from evil.running import weights
+from evil.running.checkpoints import Checkpoints
+from evil.running.directory import RunDirectory
+from evil.seams import Spec
+from tests.hostile import mutations
+
+SPEC = Spec(name="cart", obs_shape=(2,), time_limit=9, num_actions=3)
+MEMORY = 300 * 1024**2  # bytes by which reading may grow the process
+LIKE = {"kernel": jax.ShapeDtypeStruct((2, 3), np.float32), "count": jax.ShapeDtypeStruct((), int)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """A well-made file, how it is spoiled, and who reads it."""
+
+    make: Callable[[Path], Path]  # folder -> the file
+    spoil: tuple[Callable[[np.random.Generator, bytes], bytes], ...]
+    read: Callable[[Path], Any]
+
+
+def make_demonstrations(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    demos = demonstrations.from_episodes(
+        [{"obs": rng.normal(size=(5, 2)), "action": rng.integers(3, size=4)} for _ in range(2)]
+    )
+    return files.save(folder / "demos.npz", demos, SPEC, {"expert": "ppo"})
+
+
+def make_weights(folder: Path) -> Path:
+    tree = {"kernel": np.ones((2, 3), np.float32), "count": np.int32(3)}
+    return weights.save(folder / "weights", tree, {"kind": "policy", "hidden": [64]})
+
+
+def make_policy(folder: Path) -> Path:
+    config = actor_critic.Config(hidden=(4,))
+    meta = {
+        "kind": "policy", "config": to_dict(config), "env": "gridworld", "backend": "",
+    }  # fmt: skip
+    return weights.save(folder / "policy", {"kernel": np.ones((2, 3), np.float32)}, meta)
+
+
+def make_config(folder: Path) -> Path:
+    return RunDirectory.create(folder / "run", to_dict(clone.Config(env="cartpole"))).config
+
+
+def make_summary(folder: Path) -> Path:
+    directory = RunDirectory.create(folder / "run", to_dict(clone.Config(env="cartpole")))
+    directory.write_summary({"env": "cartpole", "final_return": {"mean": 1.0, "per_seed": [1.0]}})
+    directory.metrics.write_text("")
+    return directory.summary
+
+
+def make_checkpoint(folder: Path) -> Path:
+    states = {"x": jax.numpy.ones((1, 2))}
+    return Checkpoints(folder / "irl").save(3, states, {"iteration": 3}) / "meta.json"
+
+
+def as_json(generator: np.random.Generator, content: bytes) -> bytes:
+    return json.dumps(mutations.distorted(generator, json.loads(content))).encode()
+
+
+def read_checkpoint(path: Path) -> Any:
+    store = Checkpoints(path.parents[1])
+    saved = store.newest()
+    return saved and store.restore(saved, {"x": jax.ShapeDtypeStruct((1, 2), np.float32)})
+
+
+GARBLED = mutations.garbled
+READERS = {
+    "demonstrations": Reader(
+        make_demonstrations,
+        (GARBLED, mutations.archive, mutations.archive),
+        lambda path: demonstrations.load(path, SPEC),
+    ),
+    "foreign-demonstrations": Reader(
+        make_demonstrations, (mutations.archive,), lambda path: demonstrations.load(path)
+    ),
+    "weights": Reader(
+        make_weights, (GARBLED, mutations.safetensors), lambda path: weights.load(path, LIKE)
+    ),
+    "foreign-weights": Reader(make_weights, (GARBLED, mutations.safetensors), weights.load),
+    "policy": Reader(make_policy, (mutations.safetensors,), artefacts.load_network),
+    "config": Reader(
+        make_config,
+        (GARBLED, as_json, as_json),
+        lambda path: from_dict(RunDirectory.open(path.parent).read_config()),
+    ),
+    "summary": Reader(
+        make_summary, (GARBLED, as_json), lambda path: RunDirectory(path.parent).read_summary()
+    ),
+    "checkpoint": Reader(make_checkpoint, (GARBLED, as_json), read_checkpoint),
+}
+
+
+def meet(reader: Reader, folder: Path, count: int) -> int:
+    """How many of `count` spoiled files were refused; whatever else they do is an error."""
+    path = reader.make(folder)
+    content, refused = path.read_bytes(), 0
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        spoil = reader.spoil[seed % len(reader.spoil)]
+        path.write_bytes(spoil(generator, content))
+        try:
+            reader.read(path)
+        except UserError as error:
+            refused += 1
+            assert "\n" not in str(error), (seed, str(error))
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}: {error!r}") from error
+    return refused
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_spoiled_files_are_read_or_refused(name, tmp_path):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused = meet(READERS[name], tmp_path, 200)
+    grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    assert refused > 50  # most mutations do matter
+    assert grown < MEMORY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_ten_thousand_spoiled_files(name, tmp_path):
+    assert meet(READERS[name], tmp_path, 10_000 // len(READERS)) > 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def load_policy(path: Path, *, deterministic: bool = False) -> tuple[Environment
 
 def load_network(path: Path) -> tuple[Environment, actor_critic.Config, PyTree]:
     """What is in a policy's file: environment, network, and parameters, its critic's too."""
-    env, config, _ = _described(path, "policy")
+    env, config, _ = _described(path, "policy", actor_critic.Config)
     module = actor_critic.make(config, env.spec)
 
     def like(key: jax.Array) -> PyTree:
@@ -46,7 +47,7 @@ def load_network(path: Path) -> tuple[Environment, actor_critic.Config, PyTree]:
             "obs_moments": normalise.init(env.spec.obs_shape),
         }
 
-    params, _ = weights.load(path, jax.eval_shape(like, jax.random.key(0)))
+    params, _ = weights.load(path, _shapes(path, like))
     return env, config, params
 
 
@@ -59,13 +60,18 @@ def save_reward(path: Path, params: PyTree, config: Any, spec: Spec, **meta: Any
 def load_reward(path: Path) -> tuple[Environment, RewardModel, PyTree]:
     """The environment of a recovered reward, the model it belongs to, and its parameters."""
     env, config, _ = _described(path, "reward")
-    model: RewardModel = registry.make(config, env)
+    try:
+        model = registry.make(config, env)
+    except TypeError:  # not the config of anything that is made from an environment
+        model = None
+    if not isinstance(model, RewardModel):
+        raise _foreign(path, "reward", type(config).__module__)
     demos = from_episodes([_nothing(env.spec)])
 
     def like(key: jax.Array) -> PyTree:
         return model.params(model.init(key, demos))
 
-    params, _ = weights.load(path, jax.eval_shape(like, jax.random.key(0)))
+    params, _ = weights.load(path, _shapes(path, like))
     return env, model, params
 
 
@@ -77,14 +83,14 @@ def save_potential(path: Path, params: PyTree, config: potential.Config, spec: S
 
 def load_potential(path: Path) -> tuple[Environment, potential.Potential, PyTree]:
     """The environment of a potential, the potential, and its parameters."""
-    env, config, _ = _described(path, "potential")
+    env, config, _ = _described(path, "potential", potential.Config)
     bound = potential.make(config, env)
 
     def like(key: jax.Array) -> PyTree:
         zeros = jnp.zeros(features.size(config.inputs, env.spec))
         return potential.parameters(bound.init(key), zeros, zeros, 0.0)
 
-    params, _ = weights.load(path, jax.eval_shape(like, jax.random.key(0)))
+    params, _ = weights.load(path, _shapes(path, like))
     return env, bound, params
 
 
@@ -99,12 +105,29 @@ def _world(spec: Spec) -> dict[str, str]:
     return {"env": spec.name, "backend": spec.backend}
 
 
-def _described(path: Path, kind: str) -> tuple[Environment, Any, dict[str, Any]]:
+def _described(
+    path: Path, kind: str, expected: type = object
+) -> tuple[Environment, Any, dict[str, Any]]:
     meta = weights.describe(path)
     if meta.get("kind") != kind or not isinstance(meta.get("config"), dict):
-        raise UserError(f"{path}: expected a {kind} of this library, found {meta.get('kind')!r}.")
+        raise _foreign(path, kind, meta.get("kind"))
     env = environments.make(str(meta.get("env")), meta.get("backend") or None)
-    return env, from_dict(meta["config"]), meta
+    config = from_dict(meta["config"])
+    if not isinstance(config, expected):
+        raise _foreign(path, kind, type(config).__module__)
+    return env, config, meta
+
+
+def _foreign(path: Path, expected: str, found: object) -> UserError:
+    return UserError(f"{path}: expected a {expected} of this library, found {str(found)[:40]!r}.")
+
+
+def _shapes(path: Path, like: Callable[[jax.Array], PyTree]) -> PyTree:
+    """What a described network's parameters are like; of a stranger's config anything may fail."""
+    try:
+        return jax.eval_shape(like, jax.random.key(0))
+    except Exception as error:
+        raise UserError(f"{path}: describes no network that could be made.") from error
 
 
 def _nothing(spec: Spec) -> dict[str, np.ndarray]:

@@ -13,7 +13,8 @@ from jax import Array
 from evil import distributions
 from evil.distributions import Family
 from evil.errors import UserError
-from evil.networks.mlp import MLP, activation, flatten
+from evil.networks import mlp
+from evil.networks.mlp import MLP, flatten
 from evil.seams import PyTree, Spec
 
 
@@ -76,7 +77,7 @@ def make(config: Config, spec: Spec, *, prescribed: bool = False) -> ActorCritic
 
     With `prescribed`, the log standard deviation of a gaussian policy is not learned.
     """
-    activation(config.activation)  # a wrong name is refused here, not when it is first applied
+    mlp.check(config.hidden, config.activation)
     family = distributions.make(config.distribution, spec)
     if prescribed and not family.has_log_std:
         raise UserError(

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from evil.errors import unknown
+from evil.errors import at_least, unknown
 from evil.networks.initialisers import orthogonal
 from evil.seams import PyTree
 
@@ -27,6 +27,12 @@ def activation(name: str) -> Callable[[Array], Array]:
     if name not in ACTIVATIONS:
         raise unknown("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]
+
+
+def check(hidden: tuple[int, ...], name: str) -> None:
+    """Refuse layers and an activation that cannot be, before a network is first applied."""
+    activation(name)
+    at_least(1, hidden=min(hidden, default=1))
 
 
 class MLP(nn.Module):

@@ -33,8 +33,8 @@ from jax import Array
 from evil import normalise, schedules
 from evil.demonstrations.demonstrations import Demonstrations, transitions
 from evil.errors import at_least, unknown
-from evil.networks import spectral
-from evil.networks.mlp import MLP, activation, apply
+from evil.networks import mlp, spectral
+from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
 from evil.rewards import absorbing, features, levels, memoryless, outputs
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
@@ -156,7 +156,7 @@ def loss(
 
 def make(config: Config, env: Environment) -> RewardModel:
     """Bind the discriminator to an environment's observations and actions."""
-    activation(config.activation)  # a wrong name is refused here, not when it is first applied
+    mlp.check(config.hidden, config.activation)
     for kind, name, known in (
         ("reward inputs", config.inputs, features.NAMES),
         ("reward output", config.output, outputs.FORMS),

@@ -26,7 +26,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil.errors import UserError, unknown
-from evil.networks.mlp import MLP, activation, apply
+from evil.networks import mlp
+from evil.networks.mlp import MLP, apply
 from evil.rewards import features
 from evil.seams import Environment, Key, PyTree, Score, Transition
 
@@ -94,7 +95,7 @@ def parameters(network: PyTree, mean: Array, std: Array, discount: Array | float
 
 def make(config: Config, env: Environment) -> Potential:
     """Bind a potential to an environment."""
-    activation(config.activation)  # a wrong name is refused here, not when it is first applied
+    mlp.check(config.hidden, config.activation)
     for kind, name, known in (
         ("shaping form", config.form, FORMS),
         ("potential inputs", config.inputs, INPUTS),

@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-
 FIELDS = ("path", "dtype", "shape", "key")  # of a description
 
 

@@ -24,6 +24,7 @@ from evil.demonstrations import files
 from evil.errors import UserError
 from evil.experiments import artefacts, clone
 from evil.networks import actor_critic
+from evil.rewards import ensemble
 from evil.running import weights
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
@@ -63,6 +64,13 @@ def make_policy(folder: Path) -> Path:
         "kind": "policy", "config": to_dict(config), "env": "gridworld", "backend": "",
     }  # fmt: skip
     return weights.save(folder / "policy", {"kernel": np.ones((2, 3), np.float32)}, meta)
+
+
+def make_reward(folder: Path) -> Path:
+    meta = {
+        "kind": "reward", "config": to_dict(ensemble.Config()), "env": "gridworld", "backend": "",
+    }  # fmt: skip
+    return weights.save(folder / "reward", {"kernel": np.ones((2, 3), np.float32)}, meta)
 
 
 def make_config(folder: Path) -> Path:
@@ -106,6 +114,7 @@ READERS = {
     ),
     "foreign-weights": Reader(make_weights, (GARBLED, mutations.safetensors), weights.load),
     "policy": Reader(make_policy, (mutations.safetensors,), artefacts.load_network),
+    "reward": Reader(make_reward, (mutations.safetensors,), artefacts.load_reward),
     "config": Reader(
         make_config,
         (GARBLED, as_json, as_json),

@@ -44,6 +44,17 @@ def update(moments: Moments, batch: Array) -> Moments:
     )
 
 
+def statistics(x: Array, count: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of the first `count` rows of `x [N, ...]`.
+
+    The deviation is the population's and is not floored: a constant feature has exactly zero.
+    """
+    valid = (jnp.arange(x.shape[0]) < count).reshape((-1,) + (1,) * (x.ndim - 1))
+    mean = jnp.sum(jnp.where(valid, x, 0.0), axis=0) / count
+    squares = jnp.sum(jnp.where(valid, (x - mean[None]) ** 2, 0.0), axis=0)
+    return mean, jnp.sqrt(squares / count)
+
+
 def deviation(moments: Moments) -> Array:
     """The standard deviation by which samples are divided."""
     return jnp.sqrt(moments.variance + EPSILON)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from evil import normalise
 from evil.errors import UserError
 from evil.pytrees import pytree
 from evil.seams import Key, Transition
@@ -109,12 +110,7 @@ def statistics(demos: Demonstrations) -> tuple[Array, Array]:
 
     The deviation is the population's and is not floored: a constant feature has exactly zero.
     """
-    obs = transitions(demos, demos.rows).obs
-    valid = jnp.arange(demos.rows.shape[0]) < demos.count
-    valid = valid.reshape((-1,) + (1,) * (obs.ndim - 1))
-    mean = jnp.sum(jnp.where(valid, obs, 0.0), axis=0) / demos.count
-    squares = jnp.sum(jnp.where(valid, (obs - mean[None]) ** 2, 0.0), axis=0)
-    return mean, jnp.sqrt(squares / demos.count)
+    return normalise.statistics(transitions(demos, demos.rows).obs, demos.count)
 
 
 def returns(demos: Demonstrations) -> Array:

@@ -14,14 +14,20 @@ from evil.seams import Spec
 NAMES = ("auto", "categorical", "gaussian", "tanh_gaussian")
 
 
+def resolve(name: str, spec: Spec) -> str:
+    """`auto` by an environment's actions, categorical or gaussian; any other name as it is."""
+    if name == "auto":
+        return "categorical" if spec.is_discrete else "gaussian"
+    return name
+
+
 def make(name: str, spec: Spec) -> Family:
     """The family `name` for an environment; `auto` is categorical or gaussian by its actions."""
     from evil.distributions import categorical, gaussian, tanh_gaussian
 
     if name not in NAMES:
         raise unknown("policy distribution", name, NAMES)
-    if name == "auto":
-        name = "categorical" if spec.is_discrete else "gaussian"
+    name = resolve(name, spec)
     if (name == "categorical") != spec.is_discrete:
         kind = "discrete actions" if spec.is_discrete else "action vectors"
         raise UserError(

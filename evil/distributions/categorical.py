@@ -29,6 +29,7 @@ def make(spec: Spec) -> Family:
         mode=lambda outputs: build(outputs).mode(),
         log_prob=lambda outputs, latent: build(outputs).log_prob(latent),
         entropy=lambda outputs, key: build(outputs).entropy(),
+        kl=lambda p, q: build(p).kl_divergence(build(q)),
         apply=identity,
         invert=identity,
     )

@@ -25,6 +25,7 @@ class Family:
     mode: Callable[[PyTree], Array]  # outputs -> latent
     log_prob: Callable[[PyTree, Array], Array]  # (outputs, latent) -> [...], nats
     entropy: Callable[[PyTree, Key], Array]  # (outputs, key) -> [...], nats
+    kl: Callable[[PyTree, PyTree], Array]  # (outputs p, outputs q) -> KL(p ‖ q) [...], nats
     apply: Callable[[Array], Array]  # latent -> the action that is applied
     invert: Callable[[Array], Array]  # applied action -> a latent that yields it
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 from evil.distributions.family import Family, bounds
 from evil.seams import PyTree, Spec
@@ -29,6 +30,14 @@ def make(spec: Spec) -> Family:
         mode=lambda outputs: outputs["mean"],
         log_prob=lambda outputs, latent: build(outputs).log_prob(latent),
         entropy=lambda outputs, key: build(outputs).entropy(),
+        kl=kl,
         apply=lambda latent: scale.to_action(jnp.clip(latent, -1.0, 1.0)),
         invert=scale.to_latent,
     )
+
+
+def kl(p: PyTree, q: PyTree) -> Array:
+    """KL(p ‖ q) of the latents `[...]`, in nats."""
+    ratio = jnp.exp(2.0 * (p["log_std"] - q["log_std"]))
+    distance = jnp.square((p["mean"] - q["mean"]) * jnp.exp(-q["log_std"]))
+    return (q["log_std"] - p["log_std"] + 0.5 * (ratio + distance - 1.0)).sum(-1)

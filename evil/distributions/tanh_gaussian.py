@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from evil.distributions import gaussian
 from evil.distributions.family import Family, bounds
 from evil.seams import Key, PyTree, Spec
 
@@ -46,6 +47,7 @@ def make(spec: Spec) -> Family:
         mode=lambda outputs: outputs["mean"],
         log_prob=log_prob,
         entropy=entropy,
+        kl=gaussian.kl,  # both are squashed alike, which leaves it as it is
         apply=lambda latent: scale.to_action(jnp.tanh(latent)),
         invert=invert,
     )

@@ -27,20 +27,12 @@ from jax import Array
 from evil import normalise
 from evil.demonstrations import demonstrations
 from evil.demonstrations.demonstrations import Demonstrations
-from evil.distributions.family import bounds
-from evil.errors import UserError, at_least, unknown
+from evil.errors import UserError, at_least
+from evil.imitation import cloning
 from evil.learners import policies
 from evil.networks import actor_critic
-from evil.networks.actor_critic import ActorCritic
-from evil.networks.mlp import apply
 from evil.pytrees import pytree, select, traced
 from evil.seams import Algorithm, Environment, Key, Metrics, Policy, PyTree, Spec, Transition
-
-LOSSES = ("nll", "mse")
-# e^-5 of half the action range. The likelihood of a deterministic expert has no maximum: without
-# a bound the deviation would shrink until its logarithm, and with it everything, is not finite.
-MIN_LOG_STD = -5.0
-CONSTANT = 1e-5  # relative deviation below which an observation has only rounding errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,58 +104,13 @@ def training(demos: Demonstrations, held_out: Array) -> Demonstrations:
 
 
 def obs_moments(demos: Demonstrations) -> normalise.Moments:
-    """Moments of the observations in use, held out or not: the policy meets them all.
-
-    An observation that never varies keeps unit variance, so that a change of it during play, to
-    which the network was never trained to react, is not blown up.
-    """
-    mean, deviation = demonstrations.statistics(demos)
-    varies = deviation > CONSTANT * (1.0 + jnp.abs(mean))
-    return normalise.Moments(
-        count=demos.count.astype(jnp.float32),
-        mean=mean,
-        variance=jnp.where(varies, jnp.square(deviation), 1.0),
-    )
-
-
-def losses(
-    network: PyTree,
-    module: ActorCritic,
-    spec: Spec,
-    config: Config,
-    moments: normalise.Moments,
-    steps: Transition,
-) -> Array:
-    """Loss of every step `[N]`: nats, or squared action units."""
-    family = module.family
-    obs = policies.observe(config.network, moments, steps.obs)
-    outputs = apply(module, network, obs, method="actor")
-    if config.loss == "nll":
-        return -family.log_prob(outputs, family.invert(steps.action))
-    latent = family.mode(outputs)
-    action = family.apply(latent)
-    if config.network.distribution != "tanh_gaussian":
-        # Clipping has no slope outside the bounds: gradients go past it, or a mode that strays
-        # there would never return. Where the expert plays the bound, the error is zero anyhow.
-        unclipped = bounds(spec).to_action(latent)
-        action = unclipped + jax.lax.stop_gradient(action - unclipped)
-    return jnp.square(action - steps.action).mean(-1)
+    """Moments of the observations in use, held out or not: the policy meets them all."""
+    return cloning.moments(demos.count, *demonstrations.statistics(demos))
 
 
 def optimiser(hyper: Hyper) -> optax.GradientTransformation:
-    """AdamW, whose decay spares biases, the log standard deviation and the unused critic."""
-
-    def decays(network: PyTree) -> PyTree:
-        def is_actor_matrix(path: tuple, x: Array) -> bool:
-            return "actor_network" in jax.tree_util.keystr(path) and x.ndim > 1
-
-        return jax.tree_util.tree_map_with_path(is_actor_matrix, network)
-
-    return optax.chain(
-        optax.scale_by_adam(),
-        optax.add_decayed_weights(hyper.weight_decay, mask=decays),  # pyright: ignore[reportArgumentType]
-        optax.scale_by_learning_rate(hyper.learning_rate),  # pyright: ignore[reportArgumentType]
-    )
+    """AdamW on the actor, as in `evil.imitation.cloning`."""
+    return cloning.optimiser(hyper.learning_rate, hyper.weight_decay)
 
 
 def make(config: Config, env: Environment) -> Algorithm:
@@ -174,14 +121,14 @@ def make(config: Config, env: Environment) -> Algorithm:
     # Squared errors leave the log standard deviation at its initial value, which means nothing.
     stochastic = policies.make(config.network, module, deterministic=config.loss == "mse")
 
-    def mean_loss(network: PyTree, moments: normalise.Moments, steps: Transition) -> Array:
-        return losses(network, module, env.spec, config, moments, steps).mean()
+    def losses(network: PyTree, moments: normalise.Moments, steps: Transition) -> Array:
+        return cloning.losses(network, module, env.spec, config, moments, steps.obs, steps.action)
 
     def validate(
         network: PyTree, moments: normalise.Moments, demos: Demonstrations, held_out: Array
     ) -> Array:
         steps = demonstrations.transitions(demos, demos.rows)
-        each = losses(network, module, env.spec, config, moments, steps)
+        each = losses(network, moments, steps)
         in_use = jnp.arange(demos.rows.shape[0]) < demos.count
         mask = jnp.where(held_out.any(), held_out, in_use)
         return jnp.where(mask, each, 0.0).sum() / mask.sum()
@@ -208,18 +155,19 @@ def make(config: Config, env: Environment) -> Algorithm:
 
     def fit(state: State, demos: Demonstrations, key: Key) -> tuple[PyTree, PyTree, Array]:
         """Network and optimiser after the updates of one iteration, and their mean loss."""
-        transform = optimiser(state.hyper)
 
-        def update(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], Array]:
-            network, opt_state = carry
+        def loss(network: PyTree, key: Key) -> Array:
             steps = demonstrations.sample(key, demos, config.batch_size)
-            value, grads = jax.value_and_grad(mean_loss)(network, state.obs_moments, steps)
-            updates, opt_state = transform.update(grads, opt_state, network)
-            return (_bounded(optax.apply_updates(network, updates)), opt_state), value
+            return losses(network, state.obs_moments, steps).mean()
 
-        keys = jax.random.split(key, config.updates_per_iteration)
-        (network, opt_state), values = jax.lax.scan(update, (state.network, state.optimiser), keys)
-        return network, opt_state, values.mean()
+        return cloning.fit(
+            key,
+            optimiser(state.hyper),
+            state.network,
+            state.optimiser,
+            loss,
+            config.updates_per_iteration,
+        )
 
     def step(state: State, demos: Demonstrations) -> tuple[State, Metrics]:
         key_fit, key = jax.random.split(state.key)
@@ -252,10 +200,7 @@ def make(config: Config, env: Environment) -> Algorithm:
 
 
 def _check(config: Config, spec: Spec) -> None:
-    if config.loss not in LOSSES:
-        raise unknown("cloning loss", config.loss, LOSSES)
-    if config.loss == "mse" and spec.is_discrete:
-        raise UserError(f"squared errors need action vectors, but {spec.name!r} is discrete: nll")
+    cloning.check(config, spec, cloning.OF_ACTIONS)
     if not 0.0 <= config.validation_fraction < 1.0:
         raise UserError(
             f"validation_fraction must be 0 or more and below 1, found {config.validation_fraction}"
@@ -283,12 +228,3 @@ def _metrics(value: Array, validation: Array, best: Array, stopped: Array) -> Me
         "clone/best_validation_loss": best,
         "clone/stopped": stopped.astype(jnp.float32),
     }
-
-
-def _bounded(network: PyTree) -> PyTree:
-    """The network with its log standard deviation, if it has one, at `MIN_LOG_STD` or more."""
-    params = network["params"]
-    if "log_std" not in params:
-        return network
-    log_std = jnp.maximum(params["log_std"], MIN_LOG_STD)
-    return {**network, "params": {**params, "log_std": log_std}}

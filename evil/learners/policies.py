@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jax import Array
 
 from evil import normalise
@@ -9,6 +11,9 @@ from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
 from evil.networks.mlp import apply
 from evil.seams import Key, Policy, PyTree
+
+# (parameters of a policy, obs [B, ...]) -> what the policy's `Family` reads
+Outputs = Callable[[PyTree, Array], PyTree]
 
 
 def observe(config: actor_critic.Config, moments: normalise.Moments, obs: Array) -> Array:
@@ -36,3 +41,13 @@ def make(
         return family.apply(latent), memory
 
     return Policy(params=params, act=act)
+
+
+def distribution(config: actor_critic.Config, module: ActorCritic) -> Outputs:
+    """What the distribution of such a policy is made of, for losses that compare distributions."""
+
+    def outputs(params: PyTree, obs: Array) -> PyTree:
+        obs = observe(config, params["obs_moments"], obs)
+        return apply(module, params["network"], obs, method="actor")
+
+    return outputs

@@ -10,7 +10,7 @@ import pytest
 
 from evil.demonstrations import demonstrations
 from evil.errors import UserError
-from evil.imitation import bc
+from evil.imitation import bc, cloning
 from evil.networks import actor_critic
 from evil.seams import Environment, Spec
 
@@ -166,7 +166,7 @@ def test_a_likelihood_without_maximum_stays_finite(key):
     demos = constant([1.0, 0.0])
     demos = dataclasses.replace(demos, obs=jnp.ones_like(demos.obs))
     state, history = run(make(learning_rate=1.0), demos, 2, key)
-    assert (state.network["params"]["log_std"] == bc.MIN_LOG_STD).all()
+    assert (state.network["params"]["log_std"] == cloning.MIN_LOG_STD).all()
     assert all(np.isfinite(leaf).all() for leaf in leaves(state))
     assert all(np.isfinite(value) for metrics in history for value in metrics.values())
 
@@ -183,7 +183,9 @@ def test_squared_error_is_of_the_applied_action_yet_its_gradient_passes_the_clip
         actor = {"output": {"kernel": 0.0 * actor["output"]["kernel"], "bias": bias}}
         params = {"params": {**network["params"], "actor_network": actor}}
         moments = bc.obs_moments(vectors())
-        return bc.losses(params, module, VECTORS, config, moments, steps).mean()
+        return cloning.losses(
+            params, module, VECTORS, config, moments, steps.obs, steps.action
+        ).mean()
 
     # Far above both bounds: applied are 3 and 2. The first is wrong by 2, the second is right.
     value, slope = jax.jit(jax.value_and_grad(loss))(jnp.array([5.0, 5.0]))

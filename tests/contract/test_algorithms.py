@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from evil import config as configs
+from evil import normalise
 from evil.demonstrations.demonstrations import from_episodes
 from evil.environments import gridworld
 from evil.errors import UserError
-from evil.imitation import bc, irl
-from evil.learners import alone, ppo
+from evil.imitation import bc, dagger, irl
+from evil.learners import alone, policies, ppo
 from evil.networks import actor_critic
 from evil.rewards import ensemble, fixed, moment_matching, potential
 from evil.seams import Algorithm
@@ -59,6 +60,15 @@ def shaping() -> Any:
     start = potential.make(potential.Config(hidden=(8,)), ENV).init(jax.random.key(0))
     units = {"mean": jnp.zeros(width), "std": jnp.ones(width)}
     return {"reward": (), "start": start, "physics": None, **units}
+
+
+def expert() -> tuple[Any, Any]:
+    """A policy that labels, and what its distribution is made of."""
+    module = actor_critic.make(PPO.network, ENV.spec)
+    network = jax.jit(module.init)(jax.random.key(7), jnp.zeros((1, *ENV.spec.obs_shape)))
+    params = {"network": network, "obs_moments": normalise.init(ENV.spec.obs_shape)}
+    policy = policies.make(PPO.network, module, params)
+    return policy, policies.distribution(PPO.network, module)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +122,25 @@ ROWS = {
         lambda c: bc.make(c, ENV),
         demonstrations,
         steps_per_iteration=0,
+    ),
+    "dagger": Row(
+        dagger.Config(
+            network=PPO.network,
+            loss="kl",
+            rounds=4,
+            num_envs=2,
+            num_starts=2,
+            beta="geometric",
+            warm_start="bc",
+            warm_updates=2,
+            updates_per_round=2,
+            batch_size=8,
+        ),
+        lambda c: dagger.make(c, ENV, *expert()),
+        lambda: dagger.Data(
+            expert=expert()[0].params, expert_acts=jnp.zeros((), bool), demos=demonstrations()
+        ),
+        steps_per_iteration=20,
     ),
 }
 

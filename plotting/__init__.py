@@ -4,12 +4,13 @@ learning.py   true return over environment steps
 gap.py        learned reward, expert against learner
 evolution.py  fitness over generations
 landscape.py  evolved potential beside the optimal value, on the gridworld
+rounds.py     true return by round of DAgger
 landmark.py   recovered reward against what the task is about
 """
 
 from pathlib import Path
 
-from plotting import evolution, gap, landmark, landscape, learning
+from plotting import evolution, gap, landmark, landscape, learning, rounds
 from plotting.runs import NoData
 
 __all__ = ["NoData", "draw_all"]
@@ -20,7 +21,7 @@ def draw_all(run: str | Path) -> list[Path]:
     if not Path(run).is_dir():
         raise NoData(f"{run}: no such run directory.")
     drawn = []
-    for figure in (learning, gap, landmark, evolution, landscape):
+    for figure in (learning, gap, landmark, evolution, landscape, rounds):
         try:
             drawn.append(figure.draw(run))
         except NoData:

@@ -10,7 +10,6 @@ or a reward file. Nothing is written into it.
 from __future__ import annotations
 
 import argparse
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,10 @@ from evil import atomic
 from evil.errors import UserError
 from evil.evaluation import rendering
 from evil.evaluation.statistics import interquartile_mean
-from evil.experiments import evaluate, retrained
+from evil.experiments import evaluate, films, retrained
 from evil.running import command, files, progress
 from evil.running.session import Session
 from evil.seams import Spec
-
-GIF_SECONDS, GIF_RATE = 12.0, 25.0  # of the film in a GIF: a page has all of it
-PAGE_RATE = 60.0
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -50,7 +46,7 @@ def arguments() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help=f"film an episode of the best policy: a .html page that plays it anywhere, or a .gif "
-        f"of its first {GIF_SECONDS:.0f} seconds",
+        f"of its first {films.GIF_SECONDS:.0f} seconds",
     )
     parser.add_argument(
         "--retrain",
@@ -91,7 +87,7 @@ def play(asked: argparse.Namespace) -> None:
     if asked.render:
         best = max(loaded, key=lambda one: played[one.name].returns.mean())
         film, total = evaluate.film(best, key_film)
-        atomic.write(asked.render, encode(film, asked.render.suffix))
+        atomic.write(asked.render, films.encode(film, asked.render.suffix))
         print(f"wrote {asked.render}: {best.name}, an episode with return {total:,.1f}")
 
 
@@ -153,29 +149,6 @@ def check(asked: argparse.Namespace) -> None:
             raise UserError(f"{option} {path}: there is no folder {path.absolute().parent}.")
         if not os.access(path.absolute().parent, os.W_OK):
             raise UserError(f"{option} {path}: its folder may not be written to.")
-
-
-def encode(film: rendering.Film, suffix: str) -> bytes:
-    """A film as the content of a file."""
-    if suffix == ".html":
-        return rendering.page(at_most(film, PAGE_RATE)).encode()
-    film = at_most(rendering.first(film, GIF_SECONDS), GIF_RATE)
-    first, *others = rendering.pictures(film)
-    stream = io.BytesIO()
-    first.save(
-        stream,
-        format="GIF",
-        save_all=True,
-        append_images=others,
-        duration=rendering.durations(film),
-        loop=0,
-    )
-    return stream.getvalue()
-
-
-def at_most(film: rendering.Film, rate: float) -> rendering.Film:
-    """A film with no more pictures in a second than `rate`, about."""
-    return rendering.every(film, max(1, round(1 / (rate * film.seconds))))
 
 
 def show(title: str, played: dict[str, evaluate.Played], known: dict[str, float]) -> None:

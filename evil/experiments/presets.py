@@ -16,10 +16,12 @@ import jax
 from evil import environments
 from evil.errors import at_least, unknown
 from evil.experiments import clone, recipes, recover, shape
+from evil.experiments import dagger as dagger_study
 from evil.experiments import expert as experts
 from evil.experiments.sizes import (
     EVOLUTION,
     EXPERT_ITERATIONS,
+    JUDGED,
     PAPER,
     PAPER_SMALL,
     QUICK,
@@ -27,7 +29,8 @@ from evil.experiments.sizes import (
     SMOKE,
     Size,
 )
-from evil.imitation import bc, irl
+from evil.imitation import bc, dagger, irl
+from evil.networks import actor_critic
 from evil.rewards import ensemble, potential
 from evil.shaping import evil
 
@@ -143,6 +146,42 @@ def cloning(env: str, preset: str, *, backend: str | None = None) -> clone.Confi
         iterations=whole.bc_iterations,
         evaluation_episodes=whole.evaluation_episodes,
         bc=whole.bc,
+    )
+
+
+def dagging(env: str, preset: str, *, backend: str | None = None) -> dagger_study.Config:
+    """The study of DAgger; a round of `quick` brings a thousand labels, one of `paper` an episode.
+
+    What is published for the locomotion tasks goes for all of them.
+    """
+    name, resolved = environments.canonical(env), resolve(preset)
+    spec = environments.make(name, backend).spec
+    smoke = resolved == "smoke"
+    if resolved == "paper":
+        algorithm = dagger.Config(
+            network=actor_critic.Config(activation="relu", normalise_observations=False),
+            loss="nll" if spec.is_discrete else "mse",
+            restart=False,
+            num_judged=10,
+        )
+    else:
+        algorithm = dagger.Config(
+            loss="kl",
+            # A learner that acts alone from the start fills the aggregate with falls.
+            beta="linear",
+            beta_rounds=2 if smoke else 10,
+            rounds=3 if smoke else 20,
+            num_envs=1 if smoke else max(1, 1000 // spec.time_limit),
+            updates_per_round=20 if smoke else 2000,
+            batch_size=128,
+        )
+    return dagger_study.Config(
+        env=name,
+        backend=backend,
+        preset=resolved,
+        deterministic=resolved == "paper" and not spec.is_discrete,
+        evaluation_episodes=4 if smoke else JUDGED.get(name, 100),
+        dagger=algorithm,
     )
 
 

@@ -29,6 +29,7 @@ T = TypeVar("T")
 RETURN_NAMES = {
     "random_return": "random actions",
     "bc_return": "behavioural cloning",
+    "online_bc_return": "cloning online, at equal labels",
     "retrain_return": "retrained on the recovered reward",
     "rl_return": "trained on the real reward",
     "survival_return": "trained on survival alone",
@@ -41,6 +42,7 @@ RETURN_NAMES = {
 }
 FINAL_NAMES = {  # what `final_return` is of, by algorithm
     "bc": "behavioural cloning",
+    "dagger": "DAgger",
     "evil": "trained with the evolved shaping",
     "transfer": "trained on what was carried over",
 }

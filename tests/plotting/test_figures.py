@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import plotting
-from plotting import gap, landmark, landscape, learning, runs, style
+from plotting import gap, landmark, landscape, learning, rounds, runs, style
 
 SUMMARY = {
     "env": "hopper",
@@ -96,6 +96,28 @@ def test_learning_shows_mean_band_and_references(run):
         "expert  30",
         "behavioural cloning  12",
     }
+
+
+def test_rounds_end_with_the_final_evaluation(tmp_path):
+    # A record tells what its round began with: seed k returns 10 i + k after i rounds.
+    logged = [
+        record(phase, i + 1, lane, **{"agent/return": scale * i + lane})
+        for phase, scale in (("dagger", 10.0), ("online_bc", 5.0))
+        for i in range(3)
+        for lane in (0, 1)
+    ]
+    write_metrics(tmp_path, logged)
+    (axes,) = rounds.figure(tmp_path).axes
+    assert_line(axes, "DAgger", [0, 1, 2], [0.5, 10.5, 20.5], "dagger")
+    finals = {"final_return": {"per_seed": [30.0, 40.0]}, "online_bc_return": {"per_seed": [3.0]}}
+    (tmp_path / "summary.json").write_text(json.dumps({"expert_return": 36.0} | finals))
+    (axes,) = rounds.figure(tmp_path).axes
+    assert_line(axes, "DAgger", [0, 1, 2, 3], [0.5, 10.5, 20.5, 35.0], "dagger")
+    assert_line(axes, "online cloning", [0, 1, 2], [0.5, 5.5, 10.5], "online_bc")
+    assert_line(axes, "_expert", [0, 1], [36, 36], "expert")
+    write_metrics(tmp_path, [record("irl", 0, 0, **{"agent/return": 1.0})])
+    with pytest.raises(runs.NoData, match="no phase dagger"):
+        rounds.figure(tmp_path)
 
 
 def test_labels_of_references_do_not_overlap(run):

@@ -1,0 +1,42 @@
+"""Imitate an expert that labels what the learner sees (DAgger), beside cloning it online.
+
+    python scripts/run_dagger.py --env hopper --num_seeds 3 --film_rounds 0 5 20
+
+The run directory holds the checkpoints, metrics, summary, figures and the learned policies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+import plotting
+from evil.experiments import dagger, presets
+from evil.running import command
+
+
+def default(asked: argparse.Namespace) -> dagger.Config:
+    return presets.dagging(asked.env, asked.preset, backend=asked.backend)
+
+
+CHOOSING = [
+    ("--env", {"default": "hopper"}),
+    ("--backend", {}),
+    ("--preset", {"default": "auto"}),
+]
+
+
+def main() -> None:
+    config, output = command.parse(dagger.Config, __doc__ or "", default, CHOOSING)
+    config = dataclasses.replace(config, preset=presets.resolve(config.preset))
+    study = dagger.study(config)
+    with command.session(config, output, name=f"{config.env}-dagger") as session:
+        summary = study(session)
+        assert session.directory is not None
+        plotting.draw_all(session.directory.path)
+    command.show_returns(summary)
+    print(f"everything about this run is in {session.directory.path}")
+
+
+if __name__ == "__main__":
+    command.main(main)

@@ -3,7 +3,7 @@
     environments        `environments.make("hopper")`; or write your own:
     Environment, Spec, Step, Transition
     demonstrations      `demonstrations.load(file)`; or in memory: Demonstrations, from_episodes
-    irl, bc             algorithms: `irl.make(irl.Config(), env)`
+    irl, bc, dagger     algorithms: `irl.make(irl.Config(), env)`
     ppo                 learners: `ppo.make(ppo.Config(), env, score)`
     ensemble, moment_matching, fixed        rewards
     make                whatever a config describes
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from evil.evaluation.episodes import returns as returns
     from evil.evaluation.retraining import retrain as retrain
     from evil.imitation import bc as bc
+    from evil.imitation import dagger as dagger
     from evil.imitation import irl as irl
     from evil.learners import ppo as ppo
     from evil.registry import make as make
@@ -64,6 +65,7 @@ _WHERE = {
     "Transition": "evil.seams",
     "UserError": "evil.errors",
     "bc": "evil.imitation.bc",
+    "dagger": "evil.imitation.dagger",
     "ensemble": "evil.rewards.ensemble",
     "fixed": "evil.rewards.fixed",
     "from_dict": "evil.config",

@@ -126,7 +126,7 @@ def _carry_out(
             expert_acts=jnp.arange(methods * config.num_seeds) >= config.num_seeds,
             demos=demos,
         ),
-        data_axes=dagger.Data(expert=None, expert_acts=0),
+        data_axes=dagger.Data(expert=None, expert_acts=0),  # pyright: ignore[reportArgumentType]
         # A seed begins alike with either method.
         keys=jnp.tile(jax.random.split(key_learn, config.num_seeds), methods),
         iterations=config.dagger.rounds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from evil import distributions
 from evil.demonstrations import catalogue
@@ -33,7 +34,7 @@ class Teacher:
 def read(env: Environment, path: str | None, *, deterministic: bool) -> Teacher:
     """The expert in a file or folder, or the shipped one; by its mode, or as it samples."""
     spec = env.spec
-    card = None
+    card: dict[str, Any] = {}
     if path is None:
         folder = catalogue.directory(spec.name, spec.backend)
         if folder.name not in catalogue.available():
@@ -55,8 +56,8 @@ def read(env: Environment, path: str | None, *, deterministic: bool) -> Teacher:
         policy=policies.make(network, module, params, deterministic=mode),
         outputs=policies.distribution(network, module),
         distribution=distributions.resolve(network.distribution, spec),
-        expert_return=card and card["return_mean_of_mode" if mode else "return_mean_of_samples"],
-        random_return=card and card["random_return_mean"],
+        expert_return=card.get("return_mean_of_mode" if mode else "return_mean_of_samples"),
+        random_return=card.get("random_return_mean"),
     )
 
 

@@ -144,8 +144,10 @@ def make(
     stochastic = policies.make(config.network, module, deterministic=config.loss == "mse")
 
     def label(params: PyTree, obs: Array, action: Array) -> PyTree:
-        of_actions = outputs is None or config.loss in cloning.OF_ACTIONS
-        return action if of_actions else outputs(params, obs)
+        if config.loss in cloning.OF_ACTIONS:
+            return action
+        assert outputs is not None  # it was checked above
+        return outputs(params, obs)
 
     def losses(network: PyTree, moments: normalise.Moments, rows: PyTree) -> Array:
         return cloning.losses(

@@ -226,7 +226,7 @@ def make(
         metrics = {
             "agent/return": played.returns.mean(),
             "agent/length": played.lengths.mean(),
-            "clone/labels": state.aggregate.count.astype(jnp.float32),
+            "clone/labels": state.obs_moments.count,  # from which the acting policy has learned
             "clone/beta": chance,
             "clone/online_loss": jnp.where(mask, surprise, 0.0).sum() / mask.sum(),
             "clone/loss": value,

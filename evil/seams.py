@@ -34,6 +34,7 @@ class Spec:
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()
     backend: str = ""  # physics backend, where the family has several
+    obs_sizes: tuple[int, ...] = ()  # values 0..n-1 of each component, if those are whole numbers
     landmark: tuple[int, str] | None = None  # (index, name) of the observation worth plotting
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from evil.environments import brax, gridworld, gymnax
+from evil.environments import brax, gridworld, gridworld50, gymnax
 from evil.errors import UserError, unknown
 from evil.seams import Environment
 
@@ -16,12 +16,13 @@ __all__ = ["canonical", "make", "names"]
 
 BRAX = ("hopper", "walker2d", "ant", "humanoid", "halfcheetah")
 GYMNAX = {"cartpole": "CartPole-v1", "pendulum": "Pendulum-v1", "reacher": "Reacher-misc"}
+GRIDS = {"gridworld": gridworld.make, "gridworld50": gridworld50.make}
 ALIASES = {"walker": "walker2d", "cheetah": "halfcheetah"} | {v: k for k, v in GYMNAX.items()}
 
 
 def names() -> tuple[str, ...]:
     """The library's own names, without aliases."""
-    return (*BRAX, *GYMNAX, "gridworld")
+    return (*BRAX, *GYMNAX, *GRIDS)
 
 
 def canonical(name: str) -> str:
@@ -48,7 +49,7 @@ def make(name: str, backend: str | None = None) -> Environment:
         return brax.make(short) if backend is None else brax.make(short, backend)
     if backend is not None:
         raise UserError(f"{short} has no physics backends, but backend {backend!r} was given.")
-    if short == "gridworld":
-        return gridworld.make()
+    if short in GRIDS:
+        return GRIDS[short]()
     env = gymnax.make(GYMNAX.get(short, short))
     return dataclasses.replace(env, spec=dataclasses.replace(env.spec, name=short))

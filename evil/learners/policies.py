@@ -18,7 +18,8 @@ Outputs = Callable[[PyTree, Array], PyTree]
 
 def observe(config: actor_critic.Config, moments: normalise.Moments, obs: Array) -> Array:
     """Observations `[..., *obs_shape]` as the networks see them."""
-    return normalise.normalise(moments, obs) if config.normalise_observations else obs
+    is_normalised = config.normalise_observations and not config.embed
+    return normalise.normalise(moments, obs) if is_normalised else obs
 
 
 def make(

@@ -1,1 +1,1 @@
-"""Flax modules: multilayer perceptrons, actor-critics."""
+"""Flax modules: multilayer perceptrons, embeddings, actor-critics."""

@@ -32,6 +32,9 @@ class Config:
     """Initial log standard deviation of gaussian policies, in units of half the action range."""
     normalise_observations: bool = True
     """Whether the networks see observations centred and scaled by running moments."""
+    embed: bool = False
+    """Whether whole-number observations are looked up in a table, whose rows are the first layer;
+    then they are never normalised."""
 
 
 class ActorCritic(nn.Module):
@@ -48,10 +51,12 @@ class ActorCritic(nn.Module):
     activation: str
     initial_log_std: float = 0.0
     prescribed: bool = False
+    sizes: tuple[int, ...] = ()  # of whole-number observations, if those are looked up
 
     def setup(self) -> None:
-        self.actor_network = MLP(self.hidden, self.family.num_outputs, self.activation, 0.01)
-        self.critic_network = MLP(self.hidden, 1, self.activation, 1.0)
+        outputs, sizes = self.family.num_outputs, self.sizes
+        self.actor_network = MLP(self.hidden, outputs, self.activation, 0.01, sizes)
+        self.critic_network = MLP(self.hidden, 1, self.activation, 1.0, sizes)
         if self.family.has_log_std:
             initialiser = nn.initializers.constant(self.initial_log_std)
             self.log_std = self.param("log_std", initialiser, (self.family.num_outputs,))
@@ -84,6 +89,11 @@ def make(config: Config, spec: Spec, *, prescribed: bool = False) -> ActorCritic
             f"final_log_std prescribes the deviation of gaussian actions, but a policy of "
             f"{spec.name} is {config.distribution} and has none: leave final_log_std at None."
         )
+    if config.embed and not spec.obs_sizes:
+        raise UserError(
+            f"embed looks up whole-number observations in a table, but those of {spec.name} are "
+            "not: leave embed at False."
+        )
     return ActorCritic(
         family=family,
         obs_shape=spec.obs_shape,
@@ -91,6 +101,7 @@ def make(config: Config, spec: Spec, *, prescribed: bool = False) -> ActorCritic
         activation=config.activation,
         initial_log_std=config.initial_log_std,
         prescribed=prescribed,
+        sizes=spec.obs_sizes if config.embed else (),
     )
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil.errors import at_least, unknown
+from evil.networks.embedding import Embedding
 from evil.networks.initialisers import orthogonal
 from evil.seams import PyTree
 
@@ -36,21 +37,29 @@ def check(hidden: tuple[int, ...], name: str) -> None:
 
 
 class MLP(nn.Module):
-    """Hidden layers of `hidden` units and a linear output of `outputs`, on the last axis."""
+    """Hidden layers of `hidden` units and a linear output of `outputs`, on the last axis.
+
+    With `sizes`, the first of these layers looks whole numbers up: see `evil.networks.embedding`.
+    """
 
     hidden: tuple[int, ...]
     outputs: int
     activation: str = "tanh"
     output_gain: float = 1.0  # gain of the last layer's orthogonal initialisation
+    sizes: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         nonlinearity = activation(self.activation)
         for index, width in enumerate(self.hidden):
-            initialiser = orthogonal(2.0**0.5)
-            x = nonlinearity(nn.Dense(width, kernel_init=initialiser, name=f"hidden_{index}")(x))
-        initialiser = orthogonal(self.output_gain)
-        return nn.Dense(self.outputs, kernel_init=initialiser, name="output")(x)
+            layer = self._layer(width, 2.0**0.5, f"hidden_{index}", is_first=index == 0)
+            x = nonlinearity(layer(x))
+        return self._layer(self.outputs, self.output_gain, "output", is_first=not self.hidden)(x)
+
+    def _layer(self, width: int, gain: float, name: str, *, is_first: bool) -> nn.Module:
+        if self.sizes and is_first:
+            return Embedding(self.sizes, width, gain, name=name)
+        return nn.Dense(width, kernel_init=orthogonal(gain), name=name)
 
 
 def apply(module: nn.Module, params: PyTree, *arguments: Any, method: str | None = None) -> Any:

@@ -21,13 +21,14 @@ NAMES = (
     "pendulum",
     "reacher",
     "gridworld",
+    "gridworld50",
     "FrozenLake-misc",
     "FourRooms-misc",
     "Breakout-MinAtar",
     "BernoulliBandit-misc",
     "hopper",
 )
-GYMNAX = tuple(name for name in NAMES if name not in ("gridworld", "hopper"))
+GYMNAX = tuple(name for name in NAMES if name not in ("gridworld", "gridworld50", "hopper"))
 
 
 @dataclasses.dataclass
@@ -143,7 +144,7 @@ def test_names_and_aliases():
     assert environments.canonical("FourRooms-misc") == "FourRooms-misc"
     for name in environments.names():
         assert environments.canonical(name) == name
-    assert len(set(environments.names())) == 9
+    assert len(set(environments.names())) == 10
     assert environments.make("Pendulum-v1").spec == environments.make("pendulum").spec
 
 

@@ -19,6 +19,8 @@ from evil.networks import actor_critic
 from evil.rewards import features, potential
 from evil.running import weights
 from evil.seams import Environment, Policy, PyTree, RewardModel, Spec
+from evil.tabular import policies as tables
+from evil.tabular import worlds
 
 
 def save_policy(
@@ -31,6 +33,8 @@ def save_policy(
 
 def load_policy(path: Path, *, deterministic: bool = False) -> tuple[Environment, Policy]:
     """The policy in a file and the environment it was trained in."""
+    if weights.describe(path).get("kind") == "policy_table":
+        return _load_table(path, deterministic)
     env, config, params = load_network(path)
     module = actor_critic.make(config, env.spec)
     return env, policies.make(config, module, params, deterministic=deterministic)
@@ -92,6 +96,25 @@ def load_potential(path: Path) -> tuple[Environment, potential.Potential, PyTree
 
     params, _ = weights.load(path, _shapes(path, like))
     return env, bound, params
+
+
+def save_table(path: Path, params: PyTree, kind: str, spec: Spec) -> Path:
+    """Write what a finite world's policy or reward is: `{"table": array}`."""
+    return weights.save(path, params, {"kind": kind, **_world(spec)})
+
+
+def _load_table(path: Path, deterministic: bool) -> tuple[Environment, Policy]:
+    """A policy of `evil.tabular.policies`: probabilities `[T, S, A]`, or `[S, A]` at any time."""
+    params, meta = weights.load(path)
+    env, world = environments.make(str(meta.get("env"))), worlds.make(str(meta.get("env")))
+    table, shape = params.get("table"), (world.mdp.num_states, world.mdp.num_actions)
+    if table is None or table.shape not in (shape, (world.horizon, *shape)):
+        raise UserError(
+            f"{path}: expected a table of probabilities of {shape} for {env.spec.name}."
+        )
+    horizon = world.horizon if table.ndim == 3 else None
+    policy = tables.make(table, world.state_of, horizon, deterministic=deterministic)
+    return env, policy
 
 
 def check_world(path: Path, found: Environment, expected: Environment) -> None:

@@ -15,7 +15,7 @@ import jax
 
 from evil import environments
 from evil.errors import at_least, unknown
-from evil.experiments import clone, recipes, recover, shape
+from evil.experiments import clone, finite, recipes, recover, shape
 from evil.experiments import dagger as dagger_study
 from evil.experiments import expert as experts
 from evil.experiments.sizes import (
@@ -33,6 +33,7 @@ from evil.imitation import bc, dagger, irl
 from evil.networks import actor_critic
 from evil.rewards import ensemble, potential
 from evil.shaping import evil
+from evil.tabular import relent
 
 Preset = Literal["smoke", "quick", "paper"]
 PRESETS = ("auto", "smoke", "quick", "paper")
@@ -213,6 +214,27 @@ def evolution(
             strategy=chosen.strategy,
             inner_iterations=iterations,
         ),
+    )
+
+
+def finite_world(env: str, method: str, preset: str) -> finite.Config:
+    """A tabular method on a finite world."""
+    if method not in finite.METHODS:
+        raise unknown("tabular method", method, finite.METHODS)
+    name, resolved = environments.canonical(env), resolve(preset)
+    algorithm = finite.METHODS[method]
+    if resolved == "smoke":
+        fit = dataclasses.replace(algorithm.fit, updates_per_iteration=2)
+        algorithm = dataclasses.replace(algorithm, fit=fit)
+        if isinstance(algorithm, relent.Config):
+            algorithm = dataclasses.replace(algorithm, num_episodes=16)
+    return finite.Config(
+        env=name,
+        method=method,
+        preset=resolved,
+        iterations=finite.ITERATIONS[resolved],
+        chunk=1 if resolved == "smoke" else 2,
+        algorithm=algorithm,
     )
 
 

@@ -39,12 +39,15 @@ RETURN_NAMES = {
     "real_return": "trained on the real reward",
     "recovered_return": "trained on the recovered reward",
     "shaped_return": "trained on it with shaping",
+    "demonstrated_return": "the demonstrated episodes",
+    "mode_return": "its likeliest actions",
 }
 FINAL_NAMES = {  # what `final_return` is of, by algorithm
     "bc": "behavioural cloning",
     "dagger": "DAgger",
     "evil": "trained with the evolved shaping",
     "transfer": "trained on what was carried over",
+    **dict.fromkeys(("maxent", "mce", "relent"), "planned on the recovered reward"),
 }
 
 

@@ -1,0 +1,45 @@
+"""Recover a reward in a finite world by exact planning, and judge it without sampling.
+
+    python scripts/run_tabular.py --method mce --env gridworld50
+    python scripts/run_tabular.py --method relent --env gridworld50 --num_seeds 4
+
+The run directory holds the checkpoints, metrics, summary, rewards, policies and maps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+import plotting
+from evil.experiments import finite, presets
+from evil.running import command
+
+
+def default(asked: argparse.Namespace) -> finite.Config:
+    return presets.finite_world(asked.env, asked.method, asked.preset)
+
+
+CHOOSING = [
+    ("--env", {"default": "gridworld50"}),
+    ("--method", {"default": "mce"}),
+    ("--preset", {"default": "auto"}),
+]
+
+
+def main() -> None:
+    config, output = command.parse(finite.Config, __doc__ or "", default, CHOOSING)
+    config = dataclasses.replace(config, preset=presets.resolve(config.preset))
+    study = finite.study(config)
+    with command.session(config, output, name=f"{config.env}-{config.method}") as session:
+        summary = study(session)
+        assert session.directory is not None
+        plotting.draw_all(session.directory.path)
+    command.show_returns(summary)
+    for name in ("success_rate", "pearson_distance", "epic_distance"):
+        print(f"{name}: {summary[name]['mean']:.3f}")
+    print(f"everything about this run is in {session.directory.path}")
+
+
+if __name__ == "__main__":
+    command.main(main)

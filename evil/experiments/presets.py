@@ -227,7 +227,7 @@ def finite_world(env: str, method: str, preset: str) -> finite.Config:
         fit = dataclasses.replace(algorithm.fit, updates_per_iteration=2)
         algorithm = dataclasses.replace(algorithm, fit=fit)
         if isinstance(algorithm, relent.Config):
-            algorithm = dataclasses.replace(algorithm, num_episodes=16)
+            algorithm = dataclasses.replace(algorithm, num_episodes=16, per_start=4)
     return finite.Config(
         env=name,
         method=method,

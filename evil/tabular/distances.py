@@ -3,9 +3,10 @@
     C(r)(s, a, s') = r(s, a) + γ r̄(s') - r̄(s) - γ E r̄(S),    r̄(s) = E_A r(s, A)
     D(r₁, r₂)      = sqrt((1 - corr(r₁, r₂)) / 2)                              ∈ [0, 1]
 
-`pearson` is D of the rewards as they are, `epic` that of their canonical forms, from which every
-potential-based shaping has gone. Actions are uniform; states are those of a coverage, by default
-all that are no end, alike. After an end nothing is paid.
+`pearson` is D of the rewards as they are, `epic` that of their canonical forms. Actions are uniform;
+states are those of a coverage, by default all that are no end, alike; S' and S are independent, and
+after an end nothing is paid. A reward of states and actions says nothing of successors: shaping is
+taken out as far as it depends on the state left, and not where the dynamics are hidden in it.
 
 Reference: gleave2021epic
 """
@@ -44,7 +45,7 @@ def epic(
     discount: Array | float = 0.99,
     coverage: Array | None = None,
 ) -> Array:
-    """Distance `[]` of two rewards `[S, A]`, whatever potential shapes them."""
+    """Distance `[]` of the canonical forms of two rewards `[S, A]`."""
     weight = _weight(mdp, coverage)
 
     def form(reward: Array) -> tuple[Array, Array]:

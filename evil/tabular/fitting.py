@@ -25,7 +25,7 @@ from jax import Array
 from evil.errors import UserError, at_least, unknown
 from evil.pytrees import pytree, traced
 from evil.seams import Algorithm, Key, Metrics, Policy, PyTree
-from evil.tabular import distances, occupancy, optimisers, planning, policies, rewards, trajectories
+from evil.tabular import distances, occupancy, optimisers, policies, rewards, trajectories
 from evil.tabular.mdp import MDP
 from evil.tabular.trajectories import Trajectories
 from evil.tabular.worlds import World
@@ -111,7 +111,7 @@ def make(config: Config, world: World, method: Method, reward: rewards.Reward | 
         return State(
             params=params,
             optimiser=optimisers.init(config.optimiser, params),
-            mdp=task.mdp,
+            mdp=jax.tree.map(jnp.copy, task.mdp),  # a state may be donated, its data may not
             expert=method.observe(task, hyper.discount),
             hyper=hyper,
             key=key,
@@ -180,15 +180,9 @@ def judged(state: State, table: Array, policy: Array, world: World) -> Metrics:
     }
 
 
-def visits(horizon: int | None, terminal: planning.Terminal) -> Callable[..., dict[str, Array]]:
+def visits(task: Task, discount: Array) -> dict[str, Array]:
     """`Method.observe` of methods that look at visit counts alone."""
-    remains = horizon if terminal == "rewarded" else None
-
-    def observe(task: Task, discount: Array) -> dict[str, Array]:
-        counts = trajectories.visits(task.demos, task.mdp, discount=discount, remains=remains)
-        return {"visits": counts}
-
-    return observe
+    return {"visits": trajectories.visits(task.demos, task.mdp, discount=discount)}
 
 
 def nothing(key: Key, state: State) -> tuple[Any, ...]:
@@ -203,10 +197,9 @@ def _check(config: Config) -> None:
     if config.optimiser.name not in optimisers.NAMES:
         raise unknown("optimiser", config.optimiser.name, optimisers.NAMES)
     if config.optimiser.name == "exponentiated":
-        positive = config.reward.form == "table" and config.reward.initial > 0.0
+        positive = config.reward.form == "table" and config.reward.level > 0.0
         if not positive:
             raise UserError(
                 "exponentiated gradients need a table that begins positive: expected "
-                f"reward.initial above 0, found a {config.reward.form} from "
-                f"{config.reward.initial:g}."
+                f"reward.level above 0, found a {config.reward.form} from {config.reward.level:g}."
             )

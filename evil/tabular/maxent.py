@@ -62,7 +62,7 @@ def make(config: Config, world: World, reward: rewards.Reward | None = None) -> 
         return paths.log_partition(mdp, table, world.horizon)
 
     method = fitting.Method(
-        observe=fitting.visits(world.horizon, "absorb"),
+        observe=fitting.visits,
         draw=fitting.nothing,
         potential=potential,
         policy=lambda mdp, table, discount: paths.policy(mdp, table, world.horizon),

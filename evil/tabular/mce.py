@@ -28,7 +28,7 @@ class Config:
     fit: fitting.Config = fitting.Config()
     """The reward and how it is fitted."""
     terminal: planning.Terminal = "absorb"
-    """What follows an end: absorb, rewarded, zero or continue, see `evil.tabular.planning`."""
+    """What follows an end: absorb, zero or continue, see `evil.tabular.planning`."""
     stationary: bool = False
     """Whether plans have no horizon, which needs a discount below 1."""
 
@@ -48,7 +48,7 @@ def make(config: Config, world: World, reward: rewards.Reward | None = None) -> 
         ).policy
 
     method = fitting.Method(
-        observe=fitting.visits(world.horizon, config.terminal),
+        observe=fitting.visits,
         draw=fitting.nothing,
         potential=potential,
         policy=policy,

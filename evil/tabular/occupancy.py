@@ -37,15 +37,13 @@ def occupancy(
     horizon: int,
     *,
     discount: Array | float = 1.0,
-    passes: bool = False,
-    absorbs: bool = True,
+    ends: bool = True,
 ) -> Array:
     """Discounted visits `[S, A]` within `horizon` steps.
 
-    Visits of end states do not count unless the occupancy `passes` them; it then stays there if
-    it `absorbs`, and goes where the dynamics lead otherwise.
+    What is in an end state is gone, and was not visited, unless nothing `ends`.
     """
-    visits, _ = _follow(mdp, policy, horizon, discount, passes, absorbs)
+    visits, _ = _follow(mdp, policy, horizon, discount, ends)
     return visits
 
 
@@ -54,8 +52,7 @@ def stationary_occupancy(
     policy: Array,
     *,
     discount: Array | float,
-    passes: bool = False,
-    absorbs: bool = True,
+    ends: bool = True,
     tolerance: float = 1e-6,
 ) -> Array:
     """Discounted visits `[S, A]` of a policy `[S, A]` over an infinite horizon.
@@ -66,21 +63,21 @@ def stationary_occupancy(
     def later(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         mass, visits, count = carry
         taken = mass[:, None] * policy
-        following = discount * _onward(mdp, taken, passes, absorbs)
+        following = discount * _left(mdp, mdp.dynamics.forward(taken), ends)
         return following, visits + taken, count + 1
 
     def going(carry: tuple[Array, Array, Array]) -> Array:
         mass, _, count = carry
         return (jnp.sum(mass) > tolerance) & (count < MAX_SWEEPS)
 
-    mass = _counted(mdp, mdp.start, passes)
+    mass = _left(mdp, mdp.start, ends)
     begin = (mass, jnp.zeros((mdp.num_states, mdp.num_actions)), jnp.zeros((), jnp.int32))
     return jax.lax.while_loop(going, later, begin)[1]
 
 
 def prospects(mdp: MDP, policy: Array, horizon: int) -> Prospects:
     """Expected return, length and success of full episodes under the true reward."""
-    visits, left = _follow(mdp, policy, horizon, 1.0, passes=False, absorbs=True)
+    visits, left = _follow(mdp, policy, horizon, 1.0, ends=True)
     return Prospects(
         value=jnp.sum(visits * mdp.reward),
         length=jnp.sum(visits),
@@ -108,8 +105,7 @@ def _follow(
     policy: Array,
     horizon: int,
     discount: Array | float,
-    passes: bool,
-    absorbs: bool,
+    ends: bool,
 ) -> tuple[Array, Array]:
     """Visits `[S, A]`, and the mass `[S]` that has not ended after the last step."""
 
@@ -118,21 +114,14 @@ def _follow(
         chosen = policy[index] if policy.ndim == 3 else policy
         taken = mass[:, None] * chosen
         visits = visits + weight * taken
-        return (_onward(mdp, taken, passes, absorbs), visits, weight * discount), None
+        return (_left(mdp, mdp.dynamics.forward(taken), ends), visits, weight * discount), None
 
-    mass = _counted(mdp, mdp.start, passes)
+    mass = _left(mdp, mdp.start, ends)
     begin = (mass, jnp.zeros((mdp.num_states, mdp.num_actions)), jnp.ones(()))
     (mass, visits, _), _ = jax.lax.scan(later, begin, jnp.arange(horizon))
     return visits, mass
 
 
-def _onward(mdp: MDP, taken: Array, passes: bool, absorbs: bool) -> Array:
-    """The mass `[S]` one step after `taken [S, A]`."""
-    if passes and absorbs:
-        staying = jnp.where(mdp.end[:, None], taken, 0.0)
-        return mdp.dynamics.forward(taken - staying) + jnp.sum(staying, axis=-1)
-    return _counted(mdp, mdp.dynamics.forward(taken), passes)
-
-
-def _counted(mdp: MDP, mass: Array, passes: bool) -> Array:
-    return mass if passes else jnp.where(mdp.end, 0.0, mass)
+def _left(mdp: MDP, mass: Array, ends: bool) -> Array:
+    """The mass `[S]` that has not ended."""
+    return jnp.where(mdp.end, 0.0, mass) if ends else mass

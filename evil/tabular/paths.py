@@ -51,18 +51,20 @@ def log_weights(mdp: MDP, reward: Array, log_z: Array) -> Array:
     return reward + mdp.dynamics.log_backward(jnp.where(mdp.end, 0.0, log_z))
 
 
-def fixed_length_policy(mdp: MDP, reward: Array, length: int) -> Array:
-    """The published policy `[S, A]`: where paths of exactly `length` steps to an end go first.
-
-    Where no such path begins it is uniform.
-    """
+def fixed_length(mdp: MDP, reward: Array, length: int) -> tuple[Array, Array]:
+    """log Z(s) `[S]` and log Z(s, a) `[S, A]` of paths of exactly `length` steps to an end."""
 
     def earlier(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         weights = reward + mdp.dynamics.log_backward(carry[0])
         return log_sum_exp(weights), weights
 
-    log_z = jnp.where(mdp.end, 0.0, -jnp.inf)
-    log_z, weights = jax.lax.fori_loop(0, length, earlier, (log_z, jnp.zeros_like(reward)))
+    first = jnp.where(mdp.end, 0.0, -jnp.inf)
+    return jax.lax.fori_loop(0, length, earlier, (first, jnp.zeros_like(reward)))
+
+
+def fixed_length_policy(mdp: MDP, reward: Array, length: int) -> Array:
+    """The published policy `[S, A]`: uniform where no path of that length begins."""
+    log_z, weights = fixed_length(mdp, reward, length)
     exists = jnp.isfinite(log_z)[:, None]
     return jnp.where(exists, jax.nn.softmax(jnp.where(exists, weights, 0.0)), 1 / mdp.num_actions)
 

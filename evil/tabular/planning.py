@@ -8,7 +8,6 @@ after an end state is a choice (`Terminal`), and it matters: the entropy of step
 taken is worth τ log A each.
 
     absorb    the world stays there, unpaid, while entropy goes on: ending early costs nothing
-    rewarded  as absorb, and the reward of the end state is paid for every step there
     zero      nothing follows; of a reward that is no loss, the soft optimum is not to end
     continue  the end is ignored, and the dynamics' own way on is taken
 
@@ -32,8 +31,8 @@ from evil.tabular.dynamics import log_sum_exp
 from evil.tabular.mdp import MDP
 from evil.tabular.occupancy import stationary_occupancy
 
-Terminal = Literal["absorb", "rewarded", "zero", "continue"]
-TERMINALS = ("absorb", "rewarded", "zero", "continue")
+Terminal = Literal["absorb", "zero", "continue"]
+TERMINALS = ("absorb", "zero", "continue")
 MAX_SWEEPS = 100_000
 
 
@@ -141,9 +140,8 @@ def soft_value(
     if horizon is None:
         found = jax.lax.stop_gradient(stationary(mdp, reward, discount=discount, terminal=terminal))
         visits = stationary_occupancy(
-            mdp, found.policy, discount=discount, passes=terminal in ("rewarded", "continue"),
-            absorbs=terminal != "continue",
-        )  # fmt: skip
+            mdp, found.policy, discount=discount, ends=terminal != "continue"
+        )
         visits = jax.lax.stop_gradient(visits)
         return mdp.start @ found.values + jnp.sum(visits * (reward - jax.lax.stop_gradient(reward)))
 
@@ -160,7 +158,7 @@ def backup(
 ) -> Array:
     """Q `[S, A]` of the values `[S]` one step later."""
     end = mdp.end[:, None]
-    if terminal in ("absorb", "zero"):
+    if terminal != "continue":
         reward = jnp.where(end, 0.0, reward)
     if terminal == "zero":
         values = jnp.where(mdp.end, 0.0, values)

@@ -35,8 +35,10 @@ class Config:
     """Hidden layers of a network."""
     activation: str = "tanh"
     """Activation of the hidden layers: tanh, relu, elu, silu or gelu."""
-    initial: float = 0.0
-    """A table's parameters begin uniform between 0 and this."""
+    level: float = 0.0
+    """What a table's parameters begin at: below 0, what nobody ever tried is not worth a try."""
+    spread: float = 0.0
+    """By how much, at most and uniformly, they begin above it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ def make(config: Config, num_states: int, num_actions: int, features: Array | No
         raise unknown("inputs", config.inputs, INPUTS)
     outputs = num_actions if config.inputs == "state_action" else 1
     if config.form == "table":
-        return table(num_states, num_actions, outputs, config.initial)
+        return table(num_states, num_actions, outputs, config.level, config.spread)
     if features is None:
         raise UserError(f"a {config.form} reward needs features of the states: expected [S, K].")
     if config.form == "linear":
@@ -65,11 +67,13 @@ def make(config: Config, num_states: int, num_actions: int, features: Array | No
     return network(module, features, num_actions)
 
 
-def table(num_states: int, num_actions: int, outputs: int, initial: float = 0.0) -> Reward:
+def table(
+    num_states: int, num_actions: int, outputs: int, level: float = 0.0, spread: float = 0.0
+) -> Reward:
     """One parameter per state, or per state and action."""
 
     def init(key: Key) -> Array:
-        return jax.random.uniform(key, (num_states, outputs), maxval=initial)
+        return level + spread * jax.random.uniform(key, (num_states, outputs))
 
     return Reward(init, lambda params: jnp.broadcast_to(params, (num_states, num_actions)))
 

@@ -92,32 +92,14 @@ def check(found: Trajectories, mdp: MDP, horizon: int | None) -> Trajectories:
     )
 
 
-def visits(
-    found: Trajectories,
-    mdp: MDP,
-    *,
-    discount: Array | float = 1.0,
-    remains: int | None = None,
-) -> Array:
-    """Mean discounted visits `[S, A]` of an episode in use.
-
-    With `remains`, whoever reached an end state is counted there up to that many steps, evenly
-    over actions.
-    """
+def visits(found: Trajectories, mdp: MDP, *, discount: Array | float = 1.0) -> Array:
+    """Mean discounted visits `[S, A]` of an episode in use."""
     steps = jnp.arange(found.actions.shape[1])
-    used = (jnp.arange(found.length.shape[0]) < found.count).astype(jnp.float32)
-    weight = jnp.where(steps[None] < found.length[:, None], discount ** steps[None], 0.0)
-    weight = weight * used[:, None] / found.count
+    used = (jnp.arange(found.length.shape[0]) < found.count) / found.count
+    happened = steps[None] < found.length[:, None]
+    weight = jnp.where(happened, (discount**steps)[None], 0.0) * used[:, None]
     counts = jnp.zeros((mdp.num_states, mdp.num_actions))
-    counts = counts.at[found.states[:, :-1], found.actions].add(weight)
-    if remains is None:
-        return counts
-    last = jnp.take_along_axis(found.states, found.length[:, None], axis=1)[:, 0]
-    to_come = jnp.cumsum((discount ** jnp.arange(remains))[::-1])[::-1]
-    to_come = jnp.append(to_come, 0.0)[jnp.minimum(found.length, remains)]
-    staying = jnp.where(mdp.end[last], to_come * used / found.count, 0.0)
-    spread = jnp.broadcast_to(staying[:, None] / mdp.num_actions, (len(staying), mdp.num_actions))
-    return counts.at[last].add(spread)
+    return counts.at[found.states[:, :-1], found.actions].add(weight)
 
 
 def final_states(found: Trajectories, num_states: int) -> Array:
@@ -127,19 +109,24 @@ def final_states(found: Trajectories, num_states: int) -> Array:
     return jnp.zeros(num_states).at[last].add(used)
 
 
-def action_table(counts: Array) -> tuple[Array, Array]:
-    """How often each action was taken `[S, A]`, uniform where none was, and where one was `[S]`."""
+def action_table(counts: Array) -> Array:
+    """How often each action was taken in each state `[S, A]`; uniform where none was."""
     total = counts.sum(axis=-1, keepdims=True)
     seen = total > 0.0
-    uniform = 1.0 / counts.shape[-1]
-    return jnp.where(seen, counts / jnp.where(seen, total, 1.0), uniform), seen[:, 0]
+    return jnp.where(seen, counts / jnp.where(seen, total, 1.0), 1.0 / counts.shape[-1])
 
 
-def rollout(key: Key, mdp: MDP, policy: Array, horizon: int, num_episodes: int) -> Trajectories:
-    """Episodes of a policy `[S, A]` or `[T, S, A]`, each to its end or the horizon."""
+def rollout(
+    key: Key, mdp: MDP, policy: Array, horizon: int, num_episodes: int, *, per_start: int = 1
+) -> Trajectories:
+    """Episodes of a policy `[S, A]` or `[T, S, A]`, each to its end or the horizon.
+
+    `per_start` in a row begin in the same state; it must divide their number.
+    """
     key_start, key_steps = jax.random.split(key)
     logits = jnp.log(mdp.start)
-    first = jax.random.categorical(key_start, logits, shape=(num_episodes,)).astype(jnp.int32)
+    starts = jax.random.categorical(key_start, logits, shape=(num_episodes // per_start,))
+    first = jnp.repeat(starts.astype(jnp.int32), per_start)
     log_policy = jnp.log(policy)
 
     def advance(state: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:

@@ -110,7 +110,7 @@ def small() -> World:
         place = state.position @ jnp.array([size, 1])
         return (place + size * size * state.found).astype(jnp.int32)
 
-    each = jax.vmap(jax.vmap(gridworld.step, (None, None, 0, None)), (None, 0, None, None), 1)
+    each = jax.vmap(jax.vmap(gridworld.step, (None, None, 0, None)), (None, 0, None, None))
     actions = jnp.arange(len(gridworld.MOVES))
     successor, outcome = each(jax.random.key(0), states, actions, env.params)
     start = np.asarray(env.params.maze).reshape(-1)

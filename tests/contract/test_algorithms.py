@@ -24,6 +24,7 @@ from evil.networks import actor_critic
 from evil.rewards import ensemble, fixed, moment_matching, potential
 from evil.seams import Algorithm
 from evil.shaping import evil, strategies
+from evil.tabular import fitting, maxent, mce, occupancy, optimisers, relent, trajectories, worlds
 
 ENV = gridworld.make()
 STEPS = 10
@@ -71,6 +72,17 @@ def expert() -> tuple[Any, Any]:
     return policy, policies.distribution(PPO.network, module)
 
 
+WORLD = worlds.make("gridworld")
+FIT = fitting.Config(updates_per_iteration=2)
+
+
+def task() -> Any:
+    """The gridworld as a finite world, and four walks at random through it."""
+    walk = occupancy.uniform(WORLD.mdp)
+    walks = trajectories.rollout(jax.random.key(0), WORLD.mdp, walk, WORLD.horizon, 4)
+    return fitting.Task(mdp=WORLD.mdp, demos=walks)
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A config, how it becomes an algorithm, and what that algorithm's data are."""
@@ -116,6 +128,22 @@ ROWS = {
         lambda c: evil.make(c, ENV, fixed.real()),
         shaping,
         steps_per_iteration=4 * 2 * PPO.num_envs * PPO.num_steps,
+    ),
+    "mce": Row(mce.Config(fit=FIT), lambda c: mce.make(c, WORLD), task, 0),
+    "mce_by_lbfgs": Row(
+        mce.Config(
+            fit=dataclasses.replace(FIT, optimiser=optimisers.Config(name="lbfgs"), penalty=0.1)
+        ),
+        lambda c: mce.make(c, WORLD),
+        task,
+        0,
+    ),
+    "maxent": Row(maxent.Config(fit=FIT), lambda c: maxent.make(c, WORLD), task, 0),
+    "relent": Row(
+        relent.Config(fit=FIT, num_episodes=4, per_start=2),
+        lambda c: relent.make(c, WORLD),
+        task,
+        2 * 4 * WORLD.horizon,
     ),
     "bc": Row(
         bc.Config(network=PPO.network, batch_size=8, updates_per_iteration=2),

@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 
 from evil import environments, registry
 from evil.errors import at_least
@@ -52,7 +53,11 @@ class Config:
     """Iterations, each of several steps of descent."""
     chunk: int = 2
     """Iterations between two updates of the display."""
-    algorithm: mce.Config | maxent.Config | relent.Config = mce.Config()
+    algorithm: (
+        Annotated[mce.Config, tyro.conf.subcommand("mce")]
+        | Annotated[maxent.Config, tyro.conf.subcommand("maxent")]
+        | Annotated[relent.Config, tyro.conf.subcommand("relent")]
+    ) = mce.Config()
     """The method and how it fits."""
 
     backend: ClassVar[None] = None

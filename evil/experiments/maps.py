@@ -7,6 +7,7 @@ import numpy as np
 
 from evil.tabular import occupancy, trajectories
 from evil.tabular.fitting import Task
+from evil.tabular.trajectories import Trajectories
 from evil.tabular.worlds import Map, World
 
 FILE = "maps.npz"
@@ -24,7 +25,7 @@ def survey(world: World, task: Task, reward: jax.Array, policy: jax.Array) -> di
     mdp = world.mdp
 
     @jax.jit
-    def compute(policy: jax.Array, reward: jax.Array) -> dict[str, jax.Array]:
+    def compute(policy: jax.Array, reward: jax.Array, demos: Trajectories) -> dict[str, jax.Array]:
         first = policy[0] if policy.ndim == 3 else policy
         inside = np.repeat(~np.asarray(mdp.end)[:, None], mdp.num_actions, axis=1).astype(float)
         visits = occupancy.occupancy(mdp, policy, world.horizon)
@@ -35,10 +36,12 @@ def survey(world: World, task: Task, reward: jax.Array, policy: jax.Array) -> di
             "value": occupancy.policy_values(mdp, mdp.reward, policy, world.horizon),
             "action": first.argmax(axis=-1),
             "learned": visits.sum(axis=-1),
-            "demonstrated": trajectories.visits(task.demos, mdp).sum(axis=-1),
+            "demonstrated": trajectories.visits(demos, mdp).sum(axis=-1),
         }
 
-    found = {name: np.asarray(x, np.float64) for name, x in compute(policy, reward).items()}
+    found = {
+        name: np.asarray(x, np.float64) for name, x in compute(policy, reward, task.demos).items()
+    }
     lives = ~np.asarray(mdp.end)
     ways = place(world.map, found["ways"])
     return {

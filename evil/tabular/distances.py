@@ -3,7 +3,7 @@
     C(r)(s, a, s') = r(s, a) + γ r̄(s') - r̄(s) - γ E r̄(S),    r̄(s) = E_A r(s, A)
     D(r₁, r₂)      = sqrt((1 - corr(r₁, r₂)) / 2)                              ∈ [0, 1]
 
-`pearson` is D of the rewards as they are, `epic` that of their canonical forms. Actions are uniform;
+`pearson` is D of the rewards as they are, `epic` of their canonical forms. Actions are uniform;
 states are those of a coverage, by default all that are no end, alike; S' and S are independent, and
 after an end nothing is paid. A reward of states and actions says nothing of successors: shaping is
 taken out as far as it depends on the state left, and not where the dynamics are hidden in it.

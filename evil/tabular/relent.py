@@ -13,7 +13,10 @@ reward has nothing left to say.
 As published the mean over s_0 stands inside the logarithm, and the weights of a few episodes that
 begin beside the goal drown all others; where episodes begin is not for the reward to explain.
 
-The policy is planned on the reward afterwards, and only this uses the dynamics.
+The policy is planned on the reward afterwards, and only this uses the dynamics. What the weights
+leave unknown above all is a constant per step, by which an episode would rather end or go on; and a
+planner finds every circle that errors of the estimate make worth while. So it plans on the reward
+less its largest value, where no step pays more than to have arrived.
 
 Reference: boularias2011relent
 """
@@ -43,7 +46,7 @@ PLAYERS = ("expert", "seen", "uniform")  # each takes at least the actions of th
 class Config:
     """Relative entropy."""
 
-    fit: fitting.Config = fitting.Config(reward=rewards.Config(level=-1.0), learning_rate=0.05)
+    fit: fitting.Config = fitting.Config(learning_rate=0.05)
     """The reward and how it is fitted."""
     num_episodes: int = 1024
     """Episodes explored for each update."""
@@ -130,6 +133,7 @@ def make(config: Config, world: World, reward: rewards.Reward | None = None) -> 
         return log_mean_weight(table, *samples, discount, config.per_start)
 
     def policy(mdp: MDP, table: Array, discount: Array) -> Array:
+        table = table - jnp.max(table)
         return planning.finite(
             mdp, table, world.horizon, discount=discount, temperature=config.temperature
         ).policy

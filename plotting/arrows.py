@@ -32,7 +32,9 @@ def figure(run: str | Path) -> Figure:
     point(axes, found, ~seen & ~found["end"], "#9A9A9A")
     maps.mark(axes, found["end"])
     maps.clear(axes)
-    subtitle = "likeliest first action · grey: cells that were never demonstrated · red: they cost"
+    subtitle = (
+        "likeliest first action · grey: cells where the expert hardly ever was · red: they cost"
+    )
     style.headline(drawn, f"Policy planned on the reward: {runs.title(run)}", subtitle)
     return drawn
 

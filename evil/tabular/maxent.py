@@ -1,6 +1,6 @@
 """Maximum entropy inverse reinforcement learning: of all distributions over paths, the most random.
 
-    P(path) ∝ exp(Σ_t r(s_t)) Π_t p(s_{t+1}|s_t, a_t),    J(r) = E log Z(s_0)
+    P(path) ∝ exp(Σ_t r(s_t, a_t)) Π_t p(s_{t+1}|s_t, a_t),    J(r) = E log Z(s_0)
 
 `paths="episodes"` counts the paths of episodes, at most as long as the time limit and over when
 they end, by a partition function in log space for every step. `"fixed_length"` is the algorithm as
@@ -14,6 +14,7 @@ Reference: ziebart2008maxent
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 import jax
@@ -34,8 +35,9 @@ PATHS = ("episodes", "fixed_length")
 class Config:
     """Maximum entropy."""
 
-    fit: fitting.Config = fitting.Config(reward=rewards.Config(inputs="state"))
-    """The reward and how it is fitted; the discount must be 1."""
+    fit: fitting.Config = fitting.Config(reward=rewards.Config(level=-math.log(4.0)))
+    """The reward and how it is fitted; the discount must be 1. A level of -log A outweighs that
+    there are A times as many paths with every step, which would else never end."""
     paths: Literal["episodes", "fixed_length"] = "episodes"
     """Which paths are counted: those of episodes, or, as published, those of one length."""
     path_length: int = 100

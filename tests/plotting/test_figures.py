@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import plotting
-from plotting import gap, landmark, landscape, learning, rounds, runs, style
+from plotting import arrows, gap, landmark, landscape, learning, maps, rounds, runs, style
 
 SUMMARY = {
     "env": "hopper",
@@ -294,3 +294,45 @@ def test_a_landscape_without_its_maps_says_so(run):
     np.savez(run / "landscape.npz", value=np.zeros((5, 5)))
     with pytest.raises(plotting.NoData, match="not the arrays of a landscape"):
         landscape.figure(run)
+
+
+@pytest.fixture
+def world(run):
+    """Two rows of three cells; the last one is the end."""
+    reward = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, 10.0]])
+    np.savez(
+        run / "maps.npz",
+        true_reward=reward,
+        recovered_reward=2 * reward,
+        value=reward + 1,
+        learned_visits=np.ones((2, 3)),
+        demonstrated_visits=np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]),
+        action=np.array([[1, 1, 0], [1, 1, 0]]),
+        moves=np.array([[1, 0], [0, 1]]),
+        end=reward == 10.0,
+    )
+    return run
+
+
+def test_a_finite_world_is_drawn_beside_what_was_recovered(world):
+    panels = [axes.get_images()[0] for axes in maps.figure(world).axes[:4]]
+    reward = np.load(world / "maps.npz")["true_reward"]
+    np.testing.assert_array_equal(panels[0].get_array(), reward)
+    np.testing.assert_array_equal(panels[1].get_array(), 2 * reward)
+    np.testing.assert_array_equal(panels[3].get_array(), [[0, 1, 0], [0, 0, 1]])
+    assert maps.draw(world).is_file()
+
+
+def test_arrows_point_where_actions_go(world):
+    (axes,) = arrows.figure(world).axes
+    dark, pale = (found for found in axes.collections if hasattr(found, "U"))
+    # Dark: (0,0) and (1,0), (1,1) go right, (0,2) down. Pale: (0,1), where nobody was.
+    np.testing.assert_allclose(dark.U, [0.8, 0.0, 0.8, 0.8])
+    np.testing.assert_allclose(dark.V, [0.0, 0.8, 0.0, 0.0])
+    np.testing.assert_allclose([pale.U, pale.V], [[0.8], [0.0]])
+    assert arrows.draw(world).is_file()
+
+
+def test_a_run_without_maps_says_so(run):
+    with pytest.raises(plotting.NoData, match=r"maps\.npz: no such file"):
+        maps.figure(run)

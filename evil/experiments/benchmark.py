@@ -21,8 +21,8 @@ from evil.demonstrations import catalogue
 from evil.environments import episodes
 from evil.evaluation.episodes import random_policy
 from evil.experiments import measure, presets, shape
-from evil.imitation import history, irl
-from evil.learners import alone, ppo, rollout
+from evil.imitation import irl
+from evil.learners import alone, ppo, replay, rollout
 from evil.rewards import fixed
 from evil.running import lanes, progress, settings
 from evil.running.runner import Phase, Session, run
@@ -153,7 +153,7 @@ def paper(env_name: str = "hopper", turns: int = 3) -> dict[str, Any]:
             num_starts=learner_config.num_starts,
         )[0]
 
-    def judging(carry: tuple[PyTree, history.Ring]) -> tuple[PyTree, history.Ring]:
+    def judging(carry: tuple[PyTree, replay.Ring]) -> tuple[PyTree, replay.Ring]:
         state, ring = carry
         state, _ = irl.improve_reward(
             jax.random.key(3), reward, state, ring, demos, algorithm.updates_per_iteration

@@ -14,7 +14,7 @@ from evil.demonstrations import Demonstrations, sample, transitions
 from evil.evaluation import statistics
 from evil.experiments import artefacts, measure
 from evil.experiments.problem import Problem, random_return
-from evil.imitation import history
+from evil.learners import replay
 from evil.running import memory
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome
@@ -115,7 +115,7 @@ def landmark(
     arrays: dict[str, Any] = {"label": np.array(label)}
     for who, steps in (
         ("expert", sample(key_expert, demos, num)),
-        ("agent", history.sample(key_agent, ring, num)),
+        ("agent", replay.sample(key_agent, ring, num)),
     ):
         rewards, _ = model.score.apply(params, model.score.memory(num), steps)
         arrays[f"{who}_x"] = np.asarray(steps.obs[:, index])

@@ -26,8 +26,7 @@ from jax import Array
 from evil import parallel, registry
 from evil.demonstrations.demonstrations import Demonstrations, sample
 from evil.errors import UserError, at_least, unknown
-from evil.imitation import history
-from evil.learners import ppo
+from evil.learners import ppo, replay
 from evil.pytrees import merge_leading, pytree, select, take
 from evil.rewards import ensemble
 from evil.seams import Algorithm, Environment, Key, Learner, Metrics, Policy, PyTree, RewardModel
@@ -50,7 +49,7 @@ class Config:
     capacity: int = 153_600
     """Rows that a history of all policies holds before it overwrites the oldest."""
     recency: float = 0.0
-    """How much likelier recent rows of the history are drawn: see `evil.imitation.history`."""
+    """How much likelier recent rows of the history are drawn: see `evil.learners.replay`."""
     stratified: bool = False
     """Whether every batch draws evenly from all ages of the history."""
     reset_probability: float = 0.0
@@ -71,7 +70,7 @@ class State:
 
     learner: PyTree  # [P, ...] of the population; the first is the one that is wanted
     reward: PyTree
-    history: history.Ring
+    history: replay.Ring
     iteration: Array  # [] int32
     key: Key
 
@@ -89,19 +88,19 @@ def improve_reward(
     key: Key,
     reward: RewardModel,
     state: PyTree,
-    ring: history.Ring,
+    ring: replay.Ring,
     demos: Demonstrations,
     num_updates: int,
     **sampling: Any,
 ) -> tuple[PyTree, Metrics]:
     """Updates of the reward on fresh batches; diagnostics are means over them.
 
-    `sampling` is how `history.sample` draws the agent's rows.
+    `sampling` is how `replay.sample` draws the agent's rows.
     """
 
     def advance(state: PyTree, key: Key) -> tuple[PyTree, Metrics]:
         key_agent, key_expert, key_update = jax.random.split(key, 3)
-        agent = history.sample(key_agent, ring, reward.batch_size, **sampling)
+        agent = replay.sample(key_agent, ring, reward.batch_size, **sampling)
         expert = sample(key_expert, demos, reward.batch_size)
         return reward.update(key_update, state, agent, expert)
 
@@ -181,7 +180,7 @@ def make(config: Config, env: Environment) -> Algorithm:
         return State(
             learner=learner_state,
             reward=reward_state,
-            history=history.init(dataclasses.replace(row, log_prob=None), capacity),
+            history=replay.init(dataclasses.replace(row, log_prob=None), capacity),
             iteration=jnp.zeros((), jnp.int32),
             key=key,
         )
@@ -194,7 +193,7 @@ def make(config: Config, env: Environment) -> Algorithm:
         flat = merge_leading(dataclasses.replace(rollout, log_prob=None), 3)
         if rows < collected:
             flat = take(flat, jax.random.choice(key_rows, collected, (rows,), replace=False))
-        ring = history.write(state.history, flat)
+        ring = replay.write(state.history, flat)
         reward_state, reward_metrics = improve_reward(
             key_reward,
             reward,

@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evil.imitation import history
+from evil.learners import replay
 
 CAPACITY = 6
 
 
 def empty(capacity=CAPACITY):
-    return history.init({"x": jax.ShapeDtypeStruct((), jnp.int32)}, capacity)
+    return replay.init({"x": jax.ShapeDtypeStruct((), jnp.int32)}, capacity)
 
 
 def filled(*writes):
-    ring, write = empty(), jax.jit(history.write)
+    ring, write = empty(), jax.jit(replay.write)
     for rows in writes:
         ring = write(ring, {"x": jnp.array(rows, jnp.int32)})
     return ring
@@ -23,7 +23,7 @@ def filled(*writes):
 
 def test_an_empty_ring_has_the_form_of_its_rows():
     row = {"a": jax.ShapeDtypeStruct((2, 3), jnp.float32), "b": jnp.zeros((), jnp.int32)}
-    ring = history.init(row, 4)
+    ring = replay.init(row, 4)
     assert ring.rows["a"].shape == (4, 2, 3) and ring.rows["a"].dtype == jnp.float32
     assert ring.rows["b"].shape == (4,) and ring.rows["b"].dtype == jnp.int32
     assert ring.count == 0
@@ -52,7 +52,7 @@ def test_writes_by_hand(writes, slots):
 @pytest.mark.parametrize("size", [4, 5, 7, 12])
 def test_a_write_that_would_wrap_is_refused(size):
     with pytest.raises(ValueError, match=f"{size} rows do not divide a capacity of 6"):
-        history.write(empty(), {"x": jnp.zeros(size, jnp.int32)})
+        replay.write(empty(), {"x": jnp.zeros(size, jnp.int32)})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_write_that_would_wrap_is_refused(size):
 )
 def test_samples_are_uniform_over_what_was_written(writes, present, key):
     num = 6000
-    sampled = np.asarray(history.sample(key, filled(*writes), num)["x"])
+    sampled = np.asarray(replay.sample(key, filled(*writes), num)["x"])
     values, counts = np.unique(sampled, return_counts=True)
     assert values.tolist() == present  # all of them, and no slot that is still empty
     expected = num / len(present)
@@ -76,7 +76,7 @@ def test_samples_are_uniform_over_what_was_written(writes, present, key):
 def test_recent_rows_are_drawn_more_often(key):
     # Ages 0 to 5 of six: with recency 1, P(age < a) = √(a / 6).
     num = 6000
-    sampled = np.asarray(history.sample(key, filled([1, 2], [3, 4], [5, 6]), num, recency=1.0)["x"])
+    sampled = np.asarray(replay.sample(key, filled([1, 2], [3, 4], [5, 6]), num, recency=1.0)["x"])
     counts = np.bincount(sampled.astype(int), minlength=7)[:0:-1]  # of 6, the newest, down to 1
     expected = num * np.diff(np.sqrt(np.arange(7) / 6))
     assert np.sum((counts - expected) ** 2 / expected) < 20.5
@@ -84,7 +84,7 @@ def test_recent_rows_are_drawn_more_often(key):
 
 def test_stratified_batches_hold_every_age_in_its_share(key):
     ring = filled([1, 2], [3, 4], [5, 6])
-    sampled = np.asarray(history.sample(key, ring, 12, stratified=True)["x"])
+    sampled = np.asarray(replay.sample(key, ring, 12, stratified=True)["x"])
     np.testing.assert_array_equal(np.sort(sampled), np.repeat(np.arange(1, 7), 2))
     assert not np.all(np.diff(sampled) <= 0)  # in no order
 
@@ -92,7 +92,7 @@ def test_stratified_batches_hold_every_age_in_its_share(key):
 def test_rows_stay_whole(key):
     row = {"x": jnp.zeros(()), "y": jnp.zeros((2,))}
     x = jnp.arange(1.0, 5.0)
-    ring = history.write(history.init(row, 4), {"x": x, "y": jnp.stack([x, -x], 1)})
-    sampled = history.sample(key, ring, 50)
+    ring = replay.write(replay.init(row, 4), {"x": x, "y": jnp.stack([x, -x], 1)})
+    sampled = replay.sample(key, ring, 50)
     np.testing.assert_array_equal(sampled["y"][:, 0], sampled["x"])
     np.testing.assert_array_equal(sampled["y"][:, 1], -sampled["x"])

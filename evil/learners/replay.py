@@ -1,7 +1,10 @@
 """The agent's past: a ring of rows from every policy so far.
 
-A reward fitted to the mixture of all past policies follows the regularised leader; one fitted to
-the current policy alone is a best response to it.
+An off-policy learner learns from it. A reward fitted to the mixture of all past policies follows
+the regularised leader; one fitted to the current policy alone is a best response to it.
+
+A write touches the rows that it writes and no others, as long as the ring is carried by a scan: a
+conditional, or a choice between two rings, would copy all of it.
 """
 
 from __future__ import annotations

@@ -40,10 +40,12 @@ def select(mask: jax.Array, on_true: T, on_false: T) -> T:
     """Choose between two trees element by element along their leading axes.
 
     `mask` has shape `[B]` (or any prefix of every leaf's shape); it is broadcast over the rest.
-    Typed PRNG keys are selected like any other array.
+    Typed PRNG keys are selected like any other array; what both have in common is not copied.
     """
 
     def choose(a: jax.Array, b: jax.Array) -> jax.Array:
+        if a is b:
+            return a
         return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b)
 
     return jax.tree.map(choose, on_true, on_false)

@@ -62,7 +62,7 @@ class Transition:
     reward: Array  # the environment's own, for reference: imitation never reads it
     terminated: Array
     truncated: Array
-    log_prob: Array | None = None  # of the action under the policy that took it, where known
+    log_prob: Array | None = None  # of the action under the policy in question, where known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +87,8 @@ class Policy:
     params: PyTree
     act: Callable[[PyTree, Array, Key, PyTree], tuple[Array, PyTree]] = static()
     memory: Callable[[int], PyTree] = static(default=lambda batch: ())
+    log_prob: Callable[[PyTree, Transition], Array] | None = static(default=None)
+    # (params, transitions [...]) -> log-probabilities [...] of their actions, where it has them
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ python scripts/benchmark.py paper                 one iteration of the published
 python scripts/benchmark.py reliability --env walker2d     PPO at the quick budget, 5 seeds
 python scripts/benchmark.py generation --env pendulum      EvIL beside plain PPO lanes
 python scripts/benchmark.py recovery --num_seeds 3         run_irl.py --irl_plus, nothing cached
+python scripts/benchmark.py sac                   an update of SAC beside its matrix products
 python scripts/benchmark.py startup               import and --help
 """
 
@@ -73,7 +74,7 @@ def recovery(env: str, num_seeds: int, num_demos: int | None) -> dict[str, Any]:
 
 def measure(
     what: Annotated[
-        Literal["throughput", "paper", "reliability", "generation", "recovery", "startup"],
+        Literal["throughput", "paper", "reliability", "generation", "recovery", "sac", "startup"],
         tyro.conf.Positional,
     ],
     env: str = "hopper",
@@ -81,7 +82,7 @@ def measure(
     num_demos: int | None = None,
 ) -> None:
     """Measure and print."""
-    from evil.experiments import benchmark
+    from evil.experiments import benchmark, benchmark_sac
 
     found: dict[str, Any]
     if what == "throughput":
@@ -94,6 +95,8 @@ def measure(
         found = benchmark.generation(env)
     elif what == "recovery":
         found = recovery(env, num_seeds, num_demos)
+    elif what == "sac":
+        found = benchmark_sac.update_cost(env)
     else:
         found = startup()
     machine = {"machine": platform.machine(), "cores": os.cpu_count()}

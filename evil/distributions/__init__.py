@@ -11,18 +11,22 @@ from evil.distributions.family import Family as Family
 from evil.errors import UserError, unknown
 from evil.seams import Spec
 
-NAMES = ("auto", "categorical", "gaussian", "tanh_gaussian")
+NAMES = ("auto", "squashed", "categorical", "gaussian", "tanh_gaussian")
 
 
 def resolve(name: str, spec: Spec) -> str:
-    """`auto` by an environment's actions, categorical or gaussian; any other name as it is."""
-    if name == "auto":
-        return "categorical" if spec.is_discrete else "gaussian"
-    return name
+    """The family that `name` means for an environment's actions; see `make`."""
+    if name not in ("auto", "squashed"):
+        return name
+    vectors = "gaussian" if name == "auto" else "tanh_gaussian"
+    return "categorical" if spec.is_discrete else vectors
 
 
 def make(name: str, spec: Spec) -> Family:
-    """The family `name` for an environment; `auto` is categorical or gaussian by its actions."""
+    """The family `name` for an environment.
+
+    By its actions, `auto` is categorical or gaussian, and `squashed` categorical or tanh_gaussian.
+    """
     from evil.distributions import categorical, gaussian, tanh_gaussian
 
     if name not in NAMES:

@@ -1,64 +1,26 @@
-"""How fast things are, measured side by side in one process.
-
-Every program is run once before it is timed, on the very arrays it will be timed with; the
-contestants of a comparison take turns, and each figure is the median over the turns.
-"""
+"""How fast things are, measured side by side in one process."""
 
 from __future__ import annotations
 
 import dataclasses
-import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from evil import environments, registry
 from evil.demonstrations import catalogue
 from evil.environments import episodes
 from evil.evaluation.episodes import random_policy
 from evil.experiments import measure, presets, shape
+from evil.experiments.timing import driven, prepare, race
 from evil.imitation import irl
 from evil.learners import alone, ppo, replay, rollout
 from evil.rewards import fixed
-from evil.running import lanes, progress, settings
+from evil.running import progress
 from evil.running.runner import Phase, Session, run
 from evil.seams import Environment, Key, PyTree
-
-
-@dataclasses.dataclass(frozen=True)
-class Contestant:
-    """A compiled `state -> state`, its state, and what compiling it took."""
-
-    advance: Callable[[PyTree], PyTree]
-    state: PyTree
-    compile_s: float
-
-
-def prepare(function: Callable[[PyTree], PyTree], state: PyTree) -> Contestant:
-    """Compile ahead of time and run twice, so that nothing compiles while it is timed."""
-    # A program from the cache would hide what it costs to compile.
-    jax.config.update("jax_enable_compilation_cache", False)
-    started = time.perf_counter()
-    compiled = jax.jit(function).lower(state).compile(settings.compiler_options())
-    seconds = time.perf_counter() - started
-    state = jax.block_until_ready(compiled(compiled(state)))
-    return Contestant(advance=compiled, state=state, compile_s=seconds)
-
-
-def race(contestants: Mapping[str, Contestant], turns: int) -> dict[str, float]:
-    """Median seconds per call of each, taking turns."""
-    states = {name: one.state for name, one in contestants.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(turns):
-        for name, one in contestants.items():
-            started = time.perf_counter()
-            states[name] = jax.block_until_ready(one.advance(states[name]))
-            seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def random_stepping(env: Environment, num_envs: int, num_steps: int) -> tuple[Any, PyTree]:
@@ -206,18 +168,6 @@ def generation(env_name: str, turns: int = 5) -> dict[str, Any]:
         "compile_s": {name: one.compile_s for name, one in contestants.items()},
         "generation_over_plain_lanes": seconds["generation"] / seconds["plain_lanes"],
     }
-
-
-def driven(phase: Phase) -> Contestant:
-    """One chunk of a phase as the runner drives it, spread over all devices, and run twice."""
-    programs = lanes.compile_phase(phase)
-    alive, count = np.ones(phase.lanes, bool), np.int32(phase.chunk)
-
-    def advance(states: PyTree) -> PyTree:
-        return programs.advance(states, phase.data, alive, count)[0]
-
-    states = advance(advance(programs.init(phase.keys, phase.data)))
-    return Contestant(advance, jax.block_until_ready(states), programs.seconds)
 
 
 def reliability(env_name: str, num_seeds: int = 5, num_episodes: int = 100) -> dict[str, Any]:

@@ -33,9 +33,11 @@ def of_policy(
 
 
 def of_expert(env: Environment, discount: float) -> Term | None:
-    """That of the shipped expert, if there is one for this environment."""
+    """That of the shipped expert, if there is one for this environment and it has a critic."""
     path = catalogue.directory(env.spec.name, env.spec.backend) / catalogue.POLICY
     if not path.is_file():
         return None
     _, config, params = artefacts.load_network(path)
+    if not config.critic:
+        return None
     return of_policy(env, config, params, discount)

@@ -11,13 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from evil import environments
+from evil import environments, registry
 from evil.config import to_dict
 from evil.demonstrations import Demonstrations, catalogue, from_episodes
 from evil.errors import UserError, at_least
 from evil.evaluation import episodes
 from evil.experiments import artefacts, measure
-from evil.learners import alone, ppo
+from evil.learners import alone, choice, ppo
 from evil.rewards import fixed
 from evil.running import memory
 from evil.running.directory import versions
@@ -49,7 +49,7 @@ class Config:
     """Whether an expert that is there already may be replaced."""
     deterministic: bool = False
     """Whether the expert plays the mode of its policy rather than samples."""
-    learner: ppo.Config = ppo.Config()
+    learner: choice.AnyConfig = ppo.Config()
     """How it is trained."""
 
 
@@ -76,7 +76,8 @@ def study(config: Config) -> Callable[[Session], Path]:
     folder = catalogue.directory(env.spec.name, env.spec.backend)
     if folder.exists() and not config.replace:
         raise UserError(f"{folder} has an expert already: replace it with --replace.")
-    return functools.partial(_carry_out, config, env, ppo.make(config.learner, env, fixed.real()))
+    learner: Learner = registry.make(config.learner, env, fixed.real())
+    return functools.partial(_carry_out, config, env, learner)
 
 
 def _carry_out(config: Config, env: Environment, learner: Learner, session: Session) -> Path:

@@ -117,9 +117,10 @@ def landmark(
         ("expert", sample(key_expert, demos, num)),
         ("agent", replay.sample(key_agent, ring, num)),
     ):
-        rewards, _ = model.score.apply(params, model.score.memory(num), steps)
+        alone = jax.tree.map(lambda x: x[None], steps)  # each the first of an episode of its own
+        rewards, _ = model.score.apply(params, model.score.memory(num), alone)
         arrays[f"{who}_x"] = np.asarray(steps.obs[:, index])
-        arrays[f"{who}_reward"] = np.asarray(rewards)
+        arrays[f"{who}_reward"] = np.asarray(rewards[0])
     return arrays
 
 

@@ -15,7 +15,7 @@ import jax
 
 from evil import environments
 from evil.errors import at_least, unknown
-from evil.experiments import clone, finite, recipes, recover, shape
+from evil.experiments import clone, finite, recipes, recover, shape, sizes_sac
 from evil.experiments import dagger as dagger_study
 from evil.experiments import expert as experts
 from evil.experiments.sizes import (
@@ -37,6 +37,7 @@ from evil.tabular import relent
 
 Preset = Literal["smoke", "quick", "paper"]
 PRESETS = ("auto", "smoke", "quick", "paper")
+LEARNERS = ("ppo", "sac")
 
 
 def resolve(preset: str) -> Preset:
@@ -239,12 +240,20 @@ def finite_world(env: str, method: str, preset: str) -> finite.Config:
 
 
 def expert(
-    env: str, *, backend: str | None = None, iterations: int | None = None
+    env: str,
+    *,
+    backend: str | None = None,
+    iterations: int | None = None,
+    learner: str = "ppo",
 ) -> experts.Config:
-    """How an expert is trained on an environment."""
+    """How an expert is trained on an environment, with either learner."""
+    if learner not in LEARNERS:
+        raise unknown("learner", learner, LEARNERS)
     name = environments.canonical(env)
-    chosen = size(name, "quick")
+    chosen, off_policy = size(name, "quick"), sizes_sac.budget(name)
     usual = EXPERT_ITERATIONS.get(name, 2 * chosen.iterations)
+    if learner == "sac":
+        usual = off_policy.iterations
     iterations = usual if iterations is None else iterations
     at_least(1, iterations=iterations)
     return experts.Config(
@@ -252,5 +261,5 @@ def expert(
         backend=backend,
         iterations=iterations,
         num_seeds=2,
-        learner=chosen.for_iterations(iterations),
+        learner=off_policy.learner if learner == "sac" else chosen.for_iterations(iterations),
     )

@@ -21,7 +21,7 @@ from evil.errors import at_least
 from evil.experiments import findings, measure, retraining
 from evil.experiments.problem import Problem, read_problem
 from evil.imitation import bc, irl
-from evil.learners import ppo
+from evil.learners import choice, ppo
 from evil.running import ahead, lanes
 from evil.running.runner import Phase, Session, run
 from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel
@@ -75,9 +75,12 @@ class Config:
     """The baseline."""
 
     @property
-    def fresh_learner(self) -> ppo.Config:
-        """The learner of fresh policies: that of the game but for restarts."""
-        return dataclasses.replace(self.algorithm.learner, final_restart_rate=self.restart_rate)
+    def fresh_learner(self) -> choice.AnyConfig:
+        """The learner of fresh policies: that of the game but for restarts, if it knows them."""
+        learner = self.algorithm.learner
+        if not isinstance(learner, ppo.Config):
+            return learner
+        return dataclasses.replace(learner, final_restart_rate=self.restart_rate)
 
 
 def study(config: Config) -> Study:

@@ -24,7 +24,7 @@ from evil.environments import dynamics, factors, tremble
 from evil.errors import UserError, at_least, unknown
 from evil.evaluation import episodes
 from evil.experiments import artefacts, measure, presets, retrained
-from evil.learners import ppo
+from evil.learners import choice
 from evil.pytrees import take
 from evil.rewards import combine, fixed
 from evil.running import memory
@@ -73,7 +73,7 @@ class Study:
     reward_params: PyTree
     shaping: tuple[Any, PyTree] | None  # potential and parameters
     worlds: PyTree  # [D, ...]
-    learner: ppo.Config
+    learner: choice.AnyConfig
     iterations: int
     clones: tuple[Policy, ...]
 
@@ -231,7 +231,7 @@ def _worlds(config: Config, env: Environment) -> PyTree:
     return jax.tree.map(lambda x: jnp.asarray(x)[None], changed)
 
 
-def _learner(path: Path, env: Environment) -> tuple[ppo.Config, int]:
+def _learner(path: Path, env: Environment) -> tuple[choice.AnyConfig, int]:
     """The learner and the budget of a run, or of the preset."""
     if path.is_dir():
         config: Any = from_dict(RunDirectory.open(path).read_config())

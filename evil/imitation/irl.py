@@ -26,17 +26,27 @@ from jax import Array
 from evil import parallel, registry
 from evil.demonstrations.demonstrations import Demonstrations, sample
 from evil.errors import UserError, at_least, unknown
-from evil.learners import ppo, replay
+from evil.learners import choice, ppo, replay
 from evil.pytrees import merge_leading, pytree, select, take
 from evil.rewards import ensemble
-from evil.seams import Algorithm, Environment, Key, Learner, Metrics, Policy, PyTree, RewardModel
+from evil.seams import (
+    Algorithm,
+    Environment,
+    Key,
+    Learner,
+    Metrics,
+    Policy,
+    PyTree,
+    RewardModel,
+    Transition,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Inverse reinforcement learning."""
 
-    learner: ppo.Config = ppo.Config()
+    learner: choice.AnyConfig = ppo.Config()
     """Improves the policy on the present reward."""
     reward: ensemble.Config = ensemble.Config()
     """Tells the expert from the agent; an ensemble of one is a single reward model."""
@@ -91,18 +101,25 @@ def improve_reward(
     ring: replay.Ring,
     demos: Demonstrations,
     num_updates: int,
+    policy: Policy | None = None,
     **sampling: Any,
 ) -> tuple[PyTree, Metrics]:
     """Updates of the reward on fresh batches; diagnostics are means over them.
 
-    `sampling` is how `replay.sample` draws the agent's rows.
+    `sampling` is how `replay.sample` draws the agent's rows. Rewards that ask how likely an action
+    is are told for `policy`, whoever took it.
     """
+
+    def judged(rows: Transition) -> Transition:
+        if policy is None or policy.log_prob is None:
+            return rows
+        return dataclasses.replace(rows, log_prob=policy.log_prob(policy.params, rows))
 
     def advance(state: PyTree, key: Key) -> tuple[PyTree, Metrics]:
         key_agent, key_expert, key_update = jax.random.split(key, 3)
         agent = replay.sample(key_agent, ring, reward.batch_size, **sampling)
         expert = sample(key_expert, demos, reward.batch_size)
-        return reward.update(key_update, state, agent, expert)
+        return reward.update(key_update, state, judged(agent), judged(expert))
 
     state, metrics = jax.lax.scan(advance, state, jax.random.split(key, num_updates))
     return state, jax.tree.map(jnp.mean, metrics)
@@ -201,6 +218,7 @@ def make(config: Config, env: Environment) -> Algorithm:
             ring,
             demos,
             config.updates_per_iteration,
+            learner.policy(jax.tree.map(lambda x: x[0], learner_state)),
             recency=config.recency,
             stratified=config.stratified,
         )

@@ -38,10 +38,11 @@ def make_batch(
 ) -> Batch:
     """Estimates for transitions `[T, B]` in batched calls; `rewards` are what is learned from.
 
-    `observe` makes observations what the networks see.
+    `transitions` know their log-probabilities; `observe` makes observations what the networks see.
     """
+    assert transitions.log_prob is not None
     obs = observe(transitions.obs)
-    outputs, values = apply(module, network, obs)
+    values = apply(module, network, obs, method="critic")
     next_values = apply(module, network, observe(transitions.next_obs), method="critic")
     advantage = returns.advantages(
         rewards,
@@ -55,7 +56,7 @@ def make_batch(
     return Batch(
         obs=obs,
         latent=latents,
-        log_prob=module.family.log_prob(outputs, latents),
+        log_prob=transitions.log_prob,
         value=values,
         advantage=advantage,
         target=advantage + values,

@@ -10,7 +10,7 @@ from evil import normalise
 from evil.networks import actor_critic
 from evil.networks.actor_critic import ActorCritic
 from evil.networks.mlp import apply
-from evil.seams import Key, Policy, PyTree
+from evil.seams import Key, Policy, PyTree, Transition
 
 # (parameters of a policy, obs [B, ...]) -> what the policy's `Family` reads
 Outputs = Callable[[PyTree, Array], PyTree]
@@ -34,14 +34,18 @@ def make(
     A deterministic policy plays the mode of its distribution, otherwise it samples.
     """
     family = module.family
+    outputs = distribution(config, module)
 
     def act(params: PyTree, obs: Array, key: Key, memory: PyTree) -> tuple[Array, PyTree]:
-        obs = observe(config, params["obs_moments"], obs)
-        outputs = apply(module, params["network"], obs, method="actor")
-        latent = family.mode(outputs) if deterministic else family.sample(outputs, key)
+        found = outputs(params, obs)
+        latent = family.mode(found) if deterministic else family.sample(found, key)
         return family.apply(latent), memory
 
-    return Policy(params=params, act=act)
+    def log_prob(params: PyTree, transitions: Transition) -> Array:
+        found = outputs(params, transitions.obs)
+        return family.log_prob(found, family.invert(transitions.action))
+
+    return Policy(params=params, act=act, log_prob=log_prob)
 
 
 def distribution(config: actor_critic.Config, module: ActorCritic) -> Outputs:

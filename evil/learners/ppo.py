@@ -224,10 +224,10 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
 
     def step(state: State, reward_params: PyTree) -> tuple[State, Transition, Metrics]:
         key_rollout, key_update, key = jax.random.split(state.key, 3)
+        observe = functools.partial(policies.observe, config.network, state.obs_moments)
 
         def actor(obs: Array, key: Key, memory: PyTree) -> tuple[Array, Array, PyTree]:
-            obs = policies.observe(config.network, state.obs_moments, obs)
-            latent = family.sample(apply(module, state.network, obs, method="actor"), key)
+            latent = family.sample(apply(module, state.network, observe(obs), method="actor"), key)
             return latent, family.apply(latent), memory
 
         worlds, _, transitions, latents = rollout.collect(
@@ -241,6 +241,8 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             num_starts=config.num_starts,
             restart_rate=state.hyper.final_restart_rate * annealed(config, state, 0.0, 1.0) ** 4,
         )
+        outputs = apply(module, state.network, observe(transitions.obs), method="actor")
+        transitions = dataclasses.replace(transitions, log_prob=family.log_prob(outputs, latents))
         accounts, rewards, scored = scoring.pay(
             score,
             reward_params,
@@ -253,7 +255,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         batch = estimates.make_batch(
             module,
             state.network,
-            functools.partial(policies.observe, config.network, state.obs_moments),
+            observe,
             transitions,
             latents,
             rewards,
@@ -279,7 +281,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             iteration=state.iteration + 1,
             key=key,
         )
-        return state, dataclasses.replace(transitions, log_prob=batch.log_prob), metrics
+        return state, transitions, metrics
 
     def policy(state: State, *, deterministic: bool = False) -> Policy:
         params = {"network": state.network, "obs_moments": state.obs_moments}

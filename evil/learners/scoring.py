@@ -8,9 +8,11 @@ while the running scale still moves. Episode returns under the score alone are k
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
+from evil import normalise
 from evil.learners import returns, scaling
 from evil.pytrees import pytree
 from evil.seams import Metrics, PyTree, Score, Transition
@@ -75,6 +77,28 @@ def pay(
         "agent/scored_return": jnp.sum(last, where=has_completed) / count,
     }
     return state, paid, metrics
+
+
+def has_memory(score: Score) -> bool:
+    """Whether a score's rewards depend on more than the step that they are for."""
+    parts = [score] if score.bonus is None else [score, score.bonus]
+    return any(jax.tree.leaves(jax.eval_shape(lambda part=part: part.memory(1))) for part in parts)
+
+
+def pay_anew(
+    score: Score, params: PyTree, state: State, transitions: Transition, *, scaled: bool = True
+) -> Array:
+    """Rewards `[T, B]` of steps taken out of their episodes, for scores without memory.
+
+    They are what `pay` would give by the present parameters and scale, and change neither.
+    """
+    batch = transitions.terminated.shape[1]
+    rewards, _ = score.apply(params, score.memory(batch), transitions)
+    if scaled:
+        rewards = normalise.scale(state.scale.moments, rewards)
+    if score.bonus is not None:
+        rewards = rewards + score.bonus.apply(params, score.bonus.memory(batch), transitions)[0]
+    return rewards
 
 
 def _last_completed(totals: Array, done: Array, before: Array) -> Array:

@@ -81,18 +81,21 @@ def parse(
     make_default: Callable[[argparse.Namespace], T],
     choosing: Sequence[tuple[str, dict[str, Any]]],
     arguments: Sequence[str] | None = None,
+    *,
+    aside: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> tuple[T, Output]:
     """The config and output options that a command line asks for.
 
     `choosing` are the options on which the defaults of all others depend, as for argparse
-    (`("--env", {"default": "hopper"})`); they must be fields of the config, too. With `--resume`
-    the defaults are the config of that run. Fields are given by their dotted name.
+    (`("--env", {"default": "hopper"})`); they must be fields of the config, too. Those `aside` say
+    something to the defaults alone. With `--resume` the defaults are the config of that run. Fields
+    are given by their dotted name.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     arguments = [_long(argument) for argument in arguments]
     scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     scout.add_argument("--resume")
-    for name, options in choosing:
+    for name, options in (*choosing, *aside):
         spellings = {name, name.replace("_", "-")}
         scout.add_argument(*sorted(spellings), dest=name.lstrip("-"), **options)
     asked, _ = scout.parse_known_args(arguments)
@@ -103,6 +106,10 @@ def parse(
             raise UserError(f"{asked.resume} is a run of {found}, expected one of {expected}")
     else:
         default = make_default(asked)
+    listener = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name, options in aside:
+        listener.add_argument(name, **options)
+    arguments = listener.parse_known_args(arguments)[1]
     parsed = tyro.cli(
         Arguments[kind],
         args=arguments,

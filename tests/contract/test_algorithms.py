@@ -19,7 +19,7 @@ from evil.demonstrations.demonstrations import from_episodes
 from evil.environments import gridworld
 from evil.errors import UserError
 from evil.imitation import bc, dagger, irl
-from evil.learners import alone, policies, ppo
+from evil.learners import alone, policies, ppo, sac
 from evil.networks import actor_critic
 from evil.rewards import ensemble, fixed, moment_matching, potential
 from evil.seams import Algorithm
@@ -35,6 +35,16 @@ PPO = ppo.Config(
     num_epochs=2,
     num_minibatches=2,
     network=actor_critic.Config(hidden=(8,)),
+    num_starts=4,
+)
+SAC = sac.Config(
+    num_envs=4,
+    num_steps=4,
+    update_ratio=0.125,
+    batch_size=8,
+    capacity=64,
+    warmup=32,
+    network=dataclasses.replace(sac.Config().network, hidden=(8,)),
     num_starts=4,
 )
 MODEL = moment_matching.Config(hidden=(8,), batch_size=8)
@@ -95,12 +105,25 @@ class Row:
 
 ROWS = {
     "ppo": Row(PPO, lambda c: alone.make(ppo.make(c, ENV, fixed.real())), lambda: ()),
+    "sac": Row(SAC, lambda c: alone.make(sac.make(c, ENV, fixed.real())), lambda: ()),
     "irl": Row(
         irl.Config(
             learner=PPO,
             reward=ensemble.Config(member=MODEL, size=1),
             updates_per_iteration=2,
             history="current",
+        ),
+        lambda c: irl.make(c, ENV),
+        demonstrations,
+    ),
+    "irl_off_policy": Row(
+        irl.Config(
+            learner=SAC,
+            reward=ensemble.Config(member=MODEL, size=1),
+            updates_per_iteration=2,
+            rows_per_iteration=8,
+            capacity=32,
+            reset_probability=0.5,
         ),
         lambda c: irl.make(c, ENV),
         demonstrations,
@@ -390,7 +413,10 @@ def test_an_unknown_field_is_the_users_error(row: Row) -> None:
         (PPO.network, "hidden", 64),
         (PPO.network, "hidden", ["wide"]),
         (PPO.network, "distribution", "gausian"),
+        (SAC, "scoring", "later"),
+        (SAC, "target_entropy", "low"),
         (ROWS["irl"].config, "history", "some"),
+        (ROWS["irl"].config, "learner", {"type": "evil.rewards.moment_matching"}),
         (ROWS["irl"].config, "reward", {"type": "evil.learners.ppo"}),
     ],
 )

@@ -1,9 +1,4 @@
-"""PPO on worlds whose values and best actions are known.
-
-All worlds are one tabular environment whose tables are physics parameters, so they train side by
-side in one program: the probes of Andy Jones ("Debugging RL, without the agonising pain") and two
-on time limits. A state pays `pay - strict · distance(action, aim)`.
-"""
+"""PPO on worlds whose values and best actions are known."""
 
 import dataclasses
 
@@ -18,10 +13,9 @@ from evil.learners import estimates, ppo
 from evil.networks import actor_critic
 from evil.pytrees import take
 from evil.rewards import fixed
-from evil.seams import Environment, Spec, Step
+from tests.learners.probes import SPECS, STATES, WORLDS, environment
 
 DISCOUNT = 0.8
-STATES = jnp.eye(3)  # observations
 ITERATIONS = 60
 CONFIG = ppo.Config(
     num_envs=16,
@@ -38,71 +32,15 @@ CONFIG = ppo.Config(
 )
 
 
-def world(starts=(0,), following=(0, 0, 0), ends=(1, 1, 1), pay=(1, 1, 1), strict=0, aim=(0, 0, 0)):
-    """Tables of one world: where episodes start, what follows each state, and what it pays."""
-    return {
-        "starts": jnp.array([0.0 if s in starts else -jnp.inf for s in range(3)]),
-        "following": jnp.array(following, jnp.int32),
-        "ends": jnp.array(ends, bool),
-        "pay": jnp.array(pay, jnp.float32),
-        "strict": jnp.float32(strict),
-        "aim": jnp.array(aim, jnp.float32),
-    }
-
-
-CHAIN = {"following": (1, 2, 2), "ends": (0, 0, 1)}
-WORLDS = {
-    "value": world(),
-    "value_of_observation": world(starts=(0, 1), pay=(1, -1, 0)),
-    "delayed_value": world(following=(1, 0, 0), ends=(0, 1, 1), pay=(0, 1, 0)),
-    "action": world(strict=1, aim=(1, 1, 1)),
-    "action_by_observation": world(starts=(0, 1), strict=1, aim=(0, 1, 0)),
-    "time_limit": world(following=(1, 1, 1), ends=(0, 0, 0), pay=(0, 1, 1)),
-    "end_of_task": world(**CHAIN),
-}
-
-
-def reset(key, params):
-    state = jax.random.categorical(key, params["starts"]).astype(jnp.int32)
-    return state, STATES[state]
-
-
-def step(key, state, action, params):
-    distance = jnp.sum(jnp.square(action - params["aim"][state]))
-    following = params["following"][state]
-    return following, Step(
-        next_obs=STATES[following],
-        reward=params["pay"][state] - params["strict"] * distance,
-        terminated=params["ends"][state],
-        truncated=jnp.zeros((), bool),
-    )
-
-
-SPECS = {
-    "discrete": Spec(name="table", obs_shape=(3,), time_limit=5, num_actions=2),
-    "continuous": Spec(
-        name="table",
-        obs_shape=(3,),
-        time_limit=5,
-        action_size=1,
-        action_low=(-1.0,),
-        action_high=(2.0,),
-    ),
-}
-
-
-def bind(spec, config=CONFIG):
-    params = WORLDS["action_by_observation"]
-    env = Environment(spec=spec, params=params, reset=reset, step=step)
-    return ppo.make(config, env, fixed.real())
+def bind(kind, config=CONFIG):
+    return ppo.make(config, environment(kind), fixed.real())
 
 
 @pytest.fixture(scope="module", params=SPECS)
 def trained(request):
     """Values [3] and greedy actions [3] of PPO in each of the worlds, trained side by side."""
-    spec = SPECS[request.param]
-    learner = bind(spec)
-    network = actor_critic.make(CONFIG.network, spec)
+    learner = bind(request.param)
+    network = actor_critic.make(CONFIG.network, SPECS[request.param])
 
     def train(key, physics):
         state = learner.init(key, physics)
@@ -180,7 +118,7 @@ SMALL = dataclasses.replace(
 @pytest.fixture(scope="module")
 def small():
     """The learner, its state after a step, and a jitted step over three lanes of `Hyper`."""
-    learner = bind(SPECS["discrete"], SMALL)
+    learner = bind("discrete", SMALL)
     bodies = []
 
     def one(hyper, state):
@@ -259,7 +197,7 @@ def test_coefficients_are_constant_without_annealing():
 def test_a_prescribed_deviation_falls_linearly_and_is_not_learned():
     network = dataclasses.replace(SMALL.network, initial_log_std=0.5)
     config = dataclasses.replace(SMALL, network=network, final_log_std=-0.5, anneal_iterations=4)
-    learner = bind(SPECS["continuous"], config)
+    learner = bind("continuous", config)
     state, step = jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.step)
     found = []
     for _ in range(6):
@@ -275,7 +213,7 @@ def test_a_prescribed_deviation_falls_linearly_and_is_not_learned():
 
 def test_a_policy_without_deviation_is_not_prescribed_one():
     with pytest.raises(UserError, match="final_log_std"):
-        bind(SPECS["discrete"], dataclasses.replace(SMALL, final_log_std=-1.0))
+        bind("discrete", dataclasses.replace(SMALL, final_log_std=-1.0))
 
 
 def test_the_first_epoch_starts_at_the_old_policy(small):
@@ -342,4 +280,4 @@ def test_a_fresh_policy_in_the_same_worlds(small):
 
 def test_minibatches_must_divide_the_rollout():
     with pytest.raises(UserError, match=r"3 minibatches .* 16 environments x 8 steps = 128"):
-        bind(SPECS["discrete"], dataclasses.replace(CONFIG, num_minibatches=3))
+        bind("discrete", dataclasses.replace(CONFIG, num_minibatches=3))

@@ -1,0 +1,42 @@
+"""SAC by environment: its sizes, and for how long it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from evil.learners import sac
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """A learner and for how long it learns."""
+
+    learner: sac.Config
+    iterations: int
+
+
+def _hidden(config: sac.Config, *widths: int) -> sac.Config:
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, hidden=widths))
+
+
+DEFAULT = sac.Config()
+# Classic control: small networks, few updates, and a replay that holds the whole run.
+SMALL = _hidden(
+    dataclasses.replace(
+        DEFAULT, update_ratio=1 / 16, capacity=100_000, learning_rate=1e-3, final_learning_rate=1e-3
+    ),
+    64,
+    64,
+)
+
+BUDGETS = {
+    "pendulum": Budget(dataclasses.replace(SMALL, discount=0.95), 300),
+    "cartpole": Budget(SMALL, 400),
+    "gridworld": Budget(SMALL, 200),
+    "reacher": Budget(dataclasses.replace(SMALL, discount=0.95), 2000),
+}
+
+
+def budget(env: str) -> Budget:
+    """The learner for an environment, by its canonical name, and its number of iterations."""
+    return BUDGETS.get(env, Budget(DEFAULT, 4000))

@@ -1,0 +1,63 @@
+"""Programs timed side by side in one process.
+
+Every program is run once before it is timed, on the very arrays it will be timed with; the
+contestants of a comparison take turns, and each figure is the median over the turns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+
+from evil.running import lanes, settings
+from evil.running.runner import Phase
+from evil.seams import PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A compiled `state -> state`, its state, and what compiling it took."""
+
+    advance: Callable[[PyTree], PyTree]
+    state: PyTree
+    compile_s: float
+
+
+def prepare(function: Callable[[PyTree], PyTree], state: PyTree) -> Contestant:
+    """Compile ahead of time and run twice, so that nothing compiles while it is timed."""
+    # A program from the cache would hide what it costs to compile.
+    jax.config.update("jax_enable_compilation_cache", False)
+    started = time.perf_counter()
+    compiled = jax.jit(function).lower(state).compile(settings.compiler_options())
+    seconds = time.perf_counter() - started
+    state = jax.block_until_ready(compiled(compiled(state)))
+    return Contestant(advance=compiled, state=state, compile_s=seconds)
+
+
+def race(contestants: Mapping[str, Contestant], turns: int) -> dict[str, float]:
+    """Median seconds per call of each, taking turns."""
+    states = {name: one.state for name, one in contestants.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(turns):
+        for name, one in contestants.items():
+            started = time.perf_counter()
+            states[name] = jax.block_until_ready(one.advance(states[name]))
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def driven(phase: Phase) -> Contestant:
+    """One chunk of a phase as the runner drives it, spread over all devices, and run twice."""
+    programs = lanes.compile_phase(phase)
+    alive, count = np.ones(phase.lanes, bool), np.int32(phase.chunk)
+
+    def advance(states: PyTree) -> PyTree:
+        return programs.advance(states, phase.data, alive, count)[0]
+
+    states = advance(advance(programs.init(phase.keys, phase.data)))
+    return Contestant(advance, jax.block_until_ready(states), programs.seconds)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from evil.errors import at_least, unknown
 from evil.networks.embedding import Embedding
 from evil.networks.initialisers import orthogonal
-from evil.seams import PyTree
+from evil.seams import Key, PyTree
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
@@ -47,13 +48,16 @@ class MLP(nn.Module):
     activation: str = "tanh"
     output_gain: float = 1.0  # gain of the last layer's orthogonal initialisation
     sizes: tuple[int, ...] = ()
+    input_dropout: float = 0.0  # share of inputs that are dropped, where a key is given
+    dropout: float = 0.0  # and of hidden units
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         nonlinearity = activation(self.activation)
+        x = self._thinned(x, self.input_dropout)
         for index, width in enumerate(self.hidden):
             layer = self._layer(width, 2.0**0.5, f"hidden_{index}", is_first=index == 0)
-            x = nonlinearity(layer(x))
+            x = self._thinned(nonlinearity(layer(x)), self.dropout)
         return self._layer(self.outputs, self.output_gain, "output", is_first=not self.hidden)(x)
 
     def _layer(self, width: int, gain: float, name: str, *, is_first: bool) -> nn.Module:
@@ -61,10 +65,27 @@ class MLP(nn.Module):
             return Embedding(self.sizes, width, gain, name=name)
         return nn.Dense(width, kernel_init=orthogonal(gain), name=name)
 
+    @nn.nowrap
+    def _thinned(self, x: Array, share: float) -> Array:
+        if not share or not self.has_rng("dropout"):
+            return x
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - share, x.shape)
+        return jnp.where(kept, x / (1.0 - share), 0.0)
 
-def apply(module: nn.Module, params: PyTree, *arguments: Any, method: str | None = None) -> Any:
-    """What a module computes; Flax's own `apply` may return more, and is typed accordingly."""
-    return module.apply(params, *arguments, method=method)
+
+def apply(
+    module: nn.Module,
+    params: PyTree,
+    *arguments: Any,
+    method: str | None = None,
+    dropout: Key | None = None,
+) -> Any:
+    """What a module computes; Flax's own `apply` may return more, and is typed accordingly.
+
+    Units are dropped only if there is a key for it.
+    """
+    rngs = None if dropout is None else {"dropout": dropout}
+    return module.apply(params, *arguments, method=method, rngs=rngs)
 
 
 def flatten(x: Array, shape: tuple[int, ...]) -> Array:

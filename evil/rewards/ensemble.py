@@ -18,7 +18,7 @@ from jax import Array
 
 from evil import registry
 from evil.errors import at_least, unknown
-from evil.rewards import moment_matching
+from evil.rewards import adversarial, moment_matching
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Score, Transition
 
 REDUCTIONS = ("mean", "minimum", "mean_minus_deviation")
@@ -28,7 +28,7 @@ REDUCTIONS = ("mean", "minimum", "mean_minus_deviation")
 class Config:
     """An ensemble of reward models."""
 
-    member: moment_matching.Config = moment_matching.Config()
+    member: moment_matching.Config | adversarial.Config = moment_matching.Config()
     """What each member is."""
     size: int = 5
     """Number of members."""

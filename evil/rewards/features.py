@@ -14,33 +14,32 @@ from evil.networks.mlp import flatten
 from evil.pytrees import align
 from evil.seams import Spec, Transition
 
-Inputs = Literal["s", "sa", "next_s", "ss"]
-NAMES = ("s", "sa", "next_s", "ss")
+Inputs = Literal["s", "sa", "next_s", "ss", "sas"]
+NAMES = ("s", "sa", "next_s", "ss", "sas")
 
 
 def select(inputs: Inputs, spec: Spec, transitions: Transition) -> Array:
     """Features `[..., F]` of transitions `[...]`.
 
-    `s` is the observation acted upon, `next_s` its true successor, `ss` both, and `sa` the
-    observation with the applied action (one-hot if discrete). Images are flattened.
+    `s` is the observation acted upon, `next_s` its true successor, `ss` both, `sa` the observation
+    with the applied action (one-hot if discrete), and `sas` all three. Images are flattened.
     """
     parts = []
-    if inputs in ("s", "sa", "ss"):
+    if inputs != "next_s":
         parts.append(flatten(transitions.obs, spec.obs_shape))
-    if inputs in ("next_s", "ss"):
-        parts.append(flatten(transitions.next_obs, spec.obs_shape))
-    if inputs == "sa":
+    if inputs in ("sa", "sas"):
         action, choices = transitions.action, spec.num_actions
         parts.append(action if choices is None else jax.nn.one_hot(action, choices))
+    if inputs in ("next_s", "ss", "sas"):
+        parts.append(flatten(transitions.next_obs, spec.obs_shape))
     return jnp.concatenate(parts, axis=-1)
 
 
 def size(inputs: Inputs, spec: Spec) -> int:
     """F: how many features `select` gives."""
     observed = math.prod(spec.obs_shape)
-    if inputs == "ss":
-        return 2 * observed
-    return observed + (inputs == "sa") * (spec.num_actions or spec.action_size)
+    acted = (spec.num_actions or spec.action_size) if inputs in ("sa", "sas") else 0
+    return observed * (2 if inputs in ("ss", "sas") else 1) + acted
 
 
 def standardise(mean: Array, std: Array, features: Array) -> Array:

@@ -45,7 +45,7 @@ class Config:
     """A moment-matching discriminator."""
 
     inputs: features.Inputs = "s"
-    """What it sees: observation (s), with action (sa), successor (next_s), or both (ss)."""
+    """What it sees: see `evil.rewards.features`."""
     hidden: tuple[int, ...] = (64, 64)
     """Hidden layers."""
     activation: str = "relu"

@@ -1,0 +1,297 @@
+"""Adversarial imitation: a classifier of expert and agent, and a reward made of its logit.
+
+    z = g(x)                                            or, with shaping (AIRL),
+    z = g(x) + γ (1 - terminated) h(s') - h(s)          and, where wanted, - log π(a|s)
+
+g sees standardised features x; in the shaped form it is linear, and h takes up what depends on the
+dynamics. Losses and rewards of z are those of `evil.rewards.logits`.
+
+With the policy's log-probability subtracted the reward holds the policy's entropy already: a
+learner that adds an entropy of its own counts it twice.
+
+Reference: ho2016gail, kostrikov2019dac, fu2018airl, zhang2018mixup
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from evil import normalise
+from evil.demonstrations.demonstrations import Demonstrations, transitions
+from evil.errors import UserError, at_least, unknown
+from evil.networks import spectral
+from evil.networks.mlp import MLP, activation, apply
+from evil.pytrees import pytree, traced
+from evil.rewards import absorbing, contrast, features, logits, memoryless
+from evil.rewards.moment_matching import gradient_penalty
+from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
+
+ADAM = optax.scale_by_adam()
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """An adversarial reward."""
+
+    inputs: features.Inputs = "sa"
+    """What g sees: see `evil.rewards.features`."""
+    hidden: tuple[int, ...] = (64,)
+    """Hidden layers of g, or of h if shaped."""
+    activation: str = "relu"
+    """Activation of the hidden layers."""
+    shaped: bool = False
+    """Whether z has AIRL's form: a linear g, and a potential h of states."""
+    shaping_discount: float = 0.99
+    """γ of that form. Traced."""
+    subtract_log_policy: bool = False
+    """Whether log π(a|s) of the present policy is subtracted from z, where it is known."""
+    reward: Literal["gail", "airl", "fairl", "dail", "least_squares"] = "airl"
+    """The reward of z."""
+    reward_bound: float = 0.0
+    """Bound of the reward's magnitude; 0 for none."""
+    loss: Literal["binary", "mixup", "unlabelled", "least_squares", "moment_matching"] = "binary"
+    """What z is fitted to."""
+    mixup: float = 1.0
+    """α of the Beta(α, α) by which mixup draws shares. Traced."""
+    prior: float = 0.7
+    """Share of the agent's steps that are like the expert's, for the unlabelled loss. Traced."""
+    margin: float = 0.0
+    """How far below zero its estimate of the rest's loss may fall. Traced."""
+    batch_size: int = 256
+    """Expert samples, and as many agent samples, in one update."""
+    learning_rate: float = 3e-5
+    """AdamW's step size. Traced."""
+    weight_decay: float = 10.0
+    """AdamW's decay per unit of step size. Traced."""
+    gradient_penalty: float = 1.0
+    """Weight of the penalty on slopes of z. Traced."""
+    gradient_target: float = 0.0
+    """Slope towards which it pulls, per standardised unit of input. Traced."""
+    spectral: bool = True
+    """Whether every layer's weights are divided by their largest singular value."""
+    entropy_bonus: float = 0.0
+    """Weight of the classifier's entropy. Traced."""
+    input_dropout: float = 0.0
+    """Share of inputs dropped during updates."""
+    dropout: float = 0.0
+    """Share of hidden units dropped during updates."""
+    normalise: Literal["expert", "pooled"] = "expert"
+    """Units of the inputs: the spread of the expert's, or the running one of expert and agent."""
+    deviation_floor: float = 1e-3
+    """Least standard deviation by which an input is divided."""
+    absorbing_steps: int = 0
+    """Steps for which an episode that terminated goes on in an absorbing state; 0: it is over."""
+
+
+@pytree
+class Hyper:
+    """The traced hyper-parameters, `[]` each."""
+
+    shaping_discount: Array
+    mixup: Array
+    prior: Array
+    margin: Array
+    learning_rate: Array
+    weight_decay: Array
+    gradient_penalty: Array
+    gradient_target: Array
+    entropy_bonus: Array
+
+
+@pytree
+class State:
+    """A classifier in training."""
+
+    network: PyTree  # {"g": ...}, and {"h": ...} if shaped
+    singular: PyTree  # vectors that follow the weights' leading singular ones, or ()
+    moments: normalise.Moments  # [F] of the inputs
+    optimiser: optax.OptState
+    hyper: Hyper
+
+
+@pytree
+class Inputs:
+    """What z depends on, standardised."""
+
+    x: Array  # [..., F]
+    successor: Array  # [..., S], for shaping
+    ends: Array  # [...], 1 where the step terminated, else 0
+    log_prob: Array  # [...], zero where it is not subtracted
+
+
+def mix(expert: Inputs, agent: Inputs, weight: Array) -> Inputs:
+    """Points on straight lines between pairs, a share `weight [N]` of the way to the expert."""
+
+    def between(e: Array, a: Array) -> Array:
+        share = weight.reshape(weight.shape + (1,) * (e.ndim - 1))
+        return share * e + (1.0 - share) * a
+
+    return jax.tree.map(between, expert, agent)
+
+
+def make(config: Config, env: Environment) -> RewardModel:
+    """Bind the classifier to an environment's observations and actions."""
+    _check(config)
+    spec, steps = env.spec, config.absorbing_steps
+    width = features.size("s", spec)
+    thinned = {"input_dropout": config.input_dropout, "dropout": config.dropout}
+    module = MLP(() if config.shaped else config.hidden, 1, config.activation, **thinned)
+    shaping = MLP(config.hidden, 1, config.activation, **thinned)
+
+    def units(moments: normalise.Moments) -> tuple[Array, Array]:
+        return features.units(moments, floor=config.deviation_floor)
+
+    def look(mean: Array, std: Array, rows: Transition) -> Inputs:
+        x = features.standardise(mean, std, features.select(config.inputs, spec, rows))
+        successor = x[..., :0]
+        if config.shaped:
+            after = features.select("next_s", spec, rows)
+            successor = features.standardise(mean[:width], std[:width], after)
+        log_prob = jnp.zeros_like(x[..., 0])
+        if config.subtract_log_policy and rows.log_prob is not None:
+            log_prob = rows.log_prob
+        return Inputs(
+            x=absorbing.extend(x) if steps else x,
+            successor=successor,
+            ends=rows.terminated.astype(jnp.float32),
+            log_prob=log_prob,
+        )
+
+    def logit(network: PyTree, rows: Inputs, discount: Array, key: Key | None = None) -> Array:
+        keys = [None] * 3 if key is None else list(jax.random.split(key, 3))
+        z = apply(module, network["g"], rows.x, dropout=keys[0])[..., 0] - rows.log_prob
+        if not config.shaped:
+            return z
+        before = apply(shaping, network["h"], rows.x[..., :width], dropout=keys[1])[..., 0]
+        after = apply(shaping, network["h"], rows.successor, dropout=keys[2])[..., 0]
+        return z + discount * (1.0 - rows.ends) * after - before  # ends may be mixed, too
+
+    def paid(params: PyTree, rows: Inputs) -> Array:
+        found = logits.REWARDS[config.reward](logit(params["network"], rows, params["discount"]))
+        bound = config.reward_bound
+        return jnp.clip(found, -bound, bound) if bound else found
+
+    def init(key: Key, demos: Demonstrations) -> State:
+        rows = transitions(demos, demos.rows)
+        valid = jnp.arange(demos.rows.shape[0]) < demos.count
+        moments = features.moments(features.select(config.inputs, spec, rows), valid)
+        first = jax.tree.map(lambda x: x[:1], look(*units(moments), rows))
+        key_g, key_h = jax.random.split(key)
+        network = {"g": module.init(key_g, first.x)}
+        if config.shaped:
+            network["h"] = shaping.init(key_h, first.successor)
+        return State(
+            network=network,
+            singular=spectral.init(network) if config.spectral else (),
+            moments=moments,
+            optimiser=ADAM.init(network),
+            hyper=traced(Hyper, config),
+        )
+
+    def params(state: State) -> PyTree:
+        mean, std = units(state.moments)
+        network = state.network
+        if config.spectral:
+            network = spectral.normalise(network, state.singular)
+        discount = state.hyper.shaping_discount
+        return {"network": network, "mean": mean, "std": std, "discount": discount}
+
+    def score(params: PyTree, transitions: Transition) -> Array:
+        rewards = paid(params, look(params["mean"], params["std"], transitions))
+        if not steps:
+            return rewards
+        nothing = jnp.zeros(())
+        end = absorbing.state(params["mean"].shape[-1])
+        after = paid(params, Inputs(x=end, successor=end[:0], ends=nothing, log_prob=nothing))
+        return absorbing.continued(rewards, transitions.terminated, after, steps)
+
+    def loss(
+        network: PyTree, singular: PyTree, agent: Inputs, expert: Inputs, hyper: Hyper, key: Key
+    ) -> tuple[Array, Metrics]:
+        key_share, key_line, key_dropout = jax.random.split(key, 3)
+        if config.spectral:
+            network = spectral.normalise(network, singular)
+        size = expert.log_prob.shape
+
+        def z(rows: Inputs, key: Key | None = None) -> Array:
+            return logit(network, rows, hyper.shaping_discount, key)
+
+        if config.loss == "mixup":
+            share = jax.random.beta(key_share, hyper.mixup, hyper.mixup, size)
+            judged = z(mix(expert, agent, share), key_dropout)
+            fit = logits.mixed_loss(judged, share)
+        else:
+            both = jax.tree.map(lambda e, a: jnp.concatenate([e, a]), expert, agent)
+            judged = z(both, key_dropout)
+            fit = logits.loss(
+                config.loss, *jnp.split(judged, 2), prior=hyper.prior, margin=hyper.margin
+            )
+        line = mix(expert, agent, jax.random.uniform(key_line, size))
+        slopes = jax.grad(lambda x: z(dataclasses.replace(line, x=x)).sum())(line.x)
+        penalty = gradient_penalty(slopes, hyper.gradient_target)
+        total = fit + hyper.gradient_penalty * penalty
+        total = total - hyper.entropy_bonus * logits.entropy(judged).sum() / size[0]
+        return total, {"reward/loss": fit, "reward/penalty": penalty}
+
+    def update(
+        key: Key, state: State, agent: Transition, expert: Transition
+    ) -> tuple[State, Metrics]:
+        key_loss, *keys = jax.random.split(key, 3)
+        hyper, moments = state.hyper, state.moments
+        if config.normalise == "pooled":
+            both = [features.select(config.inputs, spec, rows) for rows in (agent, expert)]
+            moments = normalise.update(moments, jnp.concatenate(both))
+        rows = [look(*units(moments), rows) for rows in (agent, expert)]
+        if steps:
+            rows = [
+                dataclasses.replace(seen, x=absorbing.visit(key, seen.x, met.terminated, steps))
+                for key, seen, met in zip(keys, rows, (agent, expert), strict=True)
+            ]
+        now = params(state)
+        found = contrast.metrics(*(paid(now, seen) for seen in rows))
+        singular = spectral.follow(state.network, state.singular) if config.spectral else ()
+        grads, metrics = jax.grad(loss, has_aux=True)(
+            state.network, singular, *rows, hyper, key_loss
+        )
+        updates, opt_state = ADAM.update(grads, state.optimiser)
+        rate, decay = hyper.learning_rate, hyper.weight_decay
+        network = jax.tree.map(lambda p, u: p - rate * (u + decay * p), state.network, updates)
+        state = dataclasses.replace(
+            state, network=network, singular=singular, moments=moments, optimiser=opt_state
+        )
+        return state, metrics | found
+
+    return RewardModel(
+        init=init,
+        params=params,
+        score=memoryless(score),
+        update=update,
+        batch_size=config.batch_size,
+    )
+
+
+def _check(config: Config) -> None:
+    activation(config.activation)
+    for kind, name, known in (
+        ("reward inputs", config.inputs, features.NAMES),
+        ("reward", config.reward, logits.REWARDS),
+        ("reward loss", config.loss, logits.LOSSES),
+        ("reward normalisation", config.normalise, ("expert", "pooled")),
+    ):
+        if name not in known:
+            raise unknown(kind, name, known)
+    at_least(1, batch_size=config.batch_size)
+    at_least(0, absorbing_steps=config.absorbing_steps, reward_bound=config.reward_bound)
+    for name in ("input_dropout", "dropout"):
+        if not 0.0 <= getattr(config, name) < 1.0:
+            raise UserError(f"{name} must be from 0 to below 1, found {getattr(config, name)}")
+    if config.shaped and config.absorbing_steps:
+        raise UserError("the shaped form knows no absorbing state: expected absorbing_steps 0.")
+    if config.shaped and config.inputs == "next_s":
+        raise UserError("the shaped form needs the state acted upon, which next_s leaves out.")

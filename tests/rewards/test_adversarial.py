@@ -1,0 +1,142 @@
+"""The adversarial reward: its logit by hand, and what updates do to it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evil.errors import UserError
+from evil.networks.mlp import MLP, apply
+from evil.rewards import adversarial, features
+from evil.rewards.adversarial import Config, Inputs
+from tests.rewards.blobs import DEMOS, ENV, SPEC, rows
+
+SMALL = Config(
+    hidden=(8,), batch_size=32, learning_rate=1e-2, weight_decay=0.0, gradient_penalty=0.1
+)
+VARIANTS = {
+    "mixup": {"loss": "mixup", "reward": "dail", "input_dropout": 0.1, "dropout": 0.1},
+    "unlabelled": {"loss": "unlabelled", "reward": "gail", "normalise": "pooled"},
+    "moments": {"loss": "moment_matching", "reward": "airl", "gradient_penalty": 10.0,
+                "gradient_target": 1.0, "spectral": False},
+    "squares": {"loss": "least_squares", "reward": "least_squares", "inputs": "sas"},
+    "shaped": {"shaped": True, "reward": "fairl", "reward_bound": 5.0, "entropy_bonus": 0.01},
+    "absorbing": {"absorbing_steps": 10, "inputs": "s"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_it_learns_to_tell_the_expert(name):
+    model = adversarial.make(dataclasses.replace(SMALL, **VARIANTS[name]), ENV)
+
+    def train(key):
+        state = model.init(key, DEMOS)
+
+        def one(state, key):
+            keys = jax.random.split(key, 3)
+            return model.update(keys[0], state, rows(keys[1], 32, 0.0), rows(keys[2], 32, 1.0))
+
+        state, metrics = jax.lax.scan(one, state, jax.random.split(key, 60))
+        paid = [
+            model.score.apply(model.params(state), (), rows(key, 50, centre))[0]
+            for centre in (0.0, 1.0)
+        ]
+        return metrics, paid
+
+    metrics, (agent, expert) = jax.jit(train)(jax.random.key(0))
+    if name == "shaped":  # forward KL pays less for what is surely the expert's
+        assert metrics["reward/loss"][-1] < metrics["reward/loss"][0]
+        assert (jnp.abs(agent) <= 5).all() and (jnp.abs(expert) <= 5).all()
+        return
+    assert expert.mean() > agent.mean()
+    assert metrics["reward/auc"][-1] > 0.9
+    assert all(np.isfinite(x).all() for x in metrics.values())
+
+
+SHAPED = adversarial.make(dataclasses.replace(SMALL, shaped=True, spectral=False), ENV)
+STATE = SHAPED.init(jax.random.key(1), DEMOS)
+
+
+def test_the_shaped_logit_by_hand():
+    seen = rows(jax.random.key(2), 3, 0.5)
+    seen = dataclasses.replace(seen, terminated=jnp.array([False, True, False]))
+    params = SHAPED.params(STATE)
+    found, _ = SHAPED.score.apply(params, (), seen)
+    mean, std = (np.asarray(params[name]) for name in ("mean", "std"))
+    x = (np.concatenate([seen.obs, seen.action], 1) - mean) / std
+    after = (np.asarray(seen.next_obs) - mean[:2]) / std[:2]
+    g, h = MLP((), 1, "relu"), MLP((8,), 1, "relu")
+    expected = (
+        apply(g, params["network"]["g"], x)[:, 0]
+        + 0.99 * np.array([1, 0, 1]) * apply(h, params["network"]["h"], after)[:, 0]
+        - apply(h, params["network"]["h"], x[:, :2])[:, 0]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_policys_log_probability_is_subtracted():
+    model = adversarial.make(
+        dataclasses.replace(SMALL, shaped=True, spectral=False, subtract_log_policy=True), ENV
+    )
+    state = model.init(jax.random.key(1), DEMOS)
+    seen = rows(jax.random.key(2), 3, 0.5)
+    told = dataclasses.replace(seen, log_prob=jnp.array([0.0, 1.0, -2.0]))
+    bare, _ = SHAPED.score.apply(SHAPED.params(STATE), (), seen)
+    found, _ = model.score.apply(model.params(state), (), told)
+    np.testing.assert_allclose(found, np.asarray(bare) - [0.0, 1.0, -2.0], rtol=1e-5)
+    batches = [rows(jax.random.key(i), 32) for i in (1, 2)]
+    jax.eval_shape(model.update, jax.random.key(0), state, *batches)
+
+
+def test_mixing_by_hand():
+    def one(value):
+        return Inputs(
+            x=jnp.full((2, 3), value),
+            successor=jnp.full((2, 0), value),
+            ends=jnp.full(2, value),
+            log_prob=jnp.full(2, value),
+        )
+
+    found = adversarial.mix(one(4.0), one(0.0), jnp.array([1.0, 0.25]))
+    np.testing.assert_allclose(found.x, [[4] * 3, [1] * 3])
+    np.testing.assert_allclose(found.ends, [4, 1])
+
+
+def test_dropping_units_needs_a_key():
+    module = MLP((64,), 1, "relu", input_dropout=0.5, dropout=0.5)
+    x = jnp.ones((4, 8))
+    params = module.init(jax.random.key(0), x)
+    np.testing.assert_array_equal(apply(module, params, x), apply(MLP((64,), 1, "relu"), params, x))
+    thin = [apply(module, params, x, dropout=jax.random.key(i)) for i in (0, 0, 1)]
+    np.testing.assert_array_equal(thin[0], thin[1])
+    assert (thin[0] != thin[2]).any()
+    inputs = MLP((), 1, "relu", input_dropout=0.5)
+    ones = {"params": {"output": {"kernel": jnp.ones((1000, 1)), "bias": jnp.zeros(1)}}}
+    found = apply(inputs, ones, jnp.ones(1000), dropout=jax.random.key(0))
+    np.testing.assert_allclose(found, 1000, rtol=0.1)  # kept units count for the dropped ones
+
+
+def test_all_three_in_order():
+    seen = rows(jax.random.key(0), 2)
+    found = features.select("sas", SPEC, seen)
+    np.testing.assert_array_equal(found, np.concatenate([seen.obs, seen.action, seen.next_obs], 1))
+    assert features.size("sas", SPEC) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss": "binry"}, "did you mean binary"),
+        ({"reward": "dial"}, "did you mean dail"),
+        ({"inputs": "sss"}, "unknown reward inputs"),
+        ({"dropout": 1.0}, "dropout must be from 0 to below 1"),
+        ({"shaped": True, "absorbing_steps": 5}, "no absorbing state"),
+        ({"shaped": True, "inputs": "next_s"}, "state acted upon"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_bad_options_are_the_users_error(changes, said):
+    with pytest.raises(UserError, match=said):
+        adversarial.make(dataclasses.replace(SMALL, **changes), ENV)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from evil import normalise
+from evil import distributions, normalise
 from evil.distributions.family import bounds
 from evil.errors import UserError, unknown
 from evil.learners import policies
@@ -77,7 +77,7 @@ def losses(
         return -expected.sum(-1)
     latent = family.mode(outputs)
     action = family.apply(latent)
-    if objective.network.distribution != "tanh_gaussian":
+    if distributions.resolve(objective.network.distribution, spec) != "tanh_gaussian":
         # Clipping has no slope outside the bounds: gradients go past it, or a mode that strays
         # there would never return. Where the expert plays the bound, the error is zero anyhow.
         unclipped = bounds(spec).to_action(latent)

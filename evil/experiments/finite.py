@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -60,8 +60,14 @@ class Config:
     ) = mce.Config()
     """The method and how it fits."""
 
-    backend: ClassVar[None] = None
-    subsample: ClassVar[int] = 1  # a path needs every step
+    @property
+    def backend(self) -> None:
+        """A finite world has no physics."""
+
+    @property
+    def subsample(self) -> int:
+        """A path needs every step."""
+        return 1
 
 
 def study(config: Config) -> Callable[[Session], dict[str, Any]]:
@@ -109,7 +115,7 @@ def _carry_out(
     if session.directory is not None:
         write(session.directory, config, world, np.asarray(tables), policies)
         drawn = maps.survey(world, task, tables[0], policies[0].params["table"])
-        np.savez_compressed(session.directory.path / maps.FILE, **drawn)
+        np.savez_compressed(session.directory.path / maps.FILE, **drawn)  # pyright: ignore[reportArgumentType]
         session.directory.write_summary(summary)
     return summary
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from evil.tabular import occupancy, trajectories
@@ -27,7 +28,7 @@ def survey(world: World, task: Task, reward: jax.Array, policy: jax.Array) -> di
     @jax.jit
     def compute(policy: jax.Array, reward: jax.Array, demos: Trajectories) -> dict[str, jax.Array]:
         first = policy[0] if policy.ndim == 3 else policy
-        inside = np.repeat(~np.asarray(mdp.end)[:, None], mdp.num_actions, axis=1).astype(float)
+        inside = jnp.repeat(~mdp.end[:, None], mdp.num_actions, axis=1).astype(jnp.float32)
         visits = occupancy.occupancy(mdp, policy, world.horizon)
         return {
             "ways": mdp.dynamics.forward(inside),

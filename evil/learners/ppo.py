@@ -119,7 +119,7 @@ def optimiser(hyper: Hyper) -> optax.GradientTransformation:
     )
 
 
-def annealed(config: Config, state: State, first: Array | float, last: Array) -> Array:
+def annealed(config: Config, state: State, first: Array | float, last: Array | float) -> Array:
     """What falls or rises from `first` to `last` in the course of the annealing."""
     return schedules.annealed(first, last, config.anneal_iterations, state.iteration)
 

@@ -98,9 +98,9 @@ def make(config: Config, env: Environment) -> RewardModel:
         config.hidden,
         spec.num_actions or spec.action_size,
         config.activation,
-        0.01,
-        config.input_dropout if thins else 0.0,
-        config.dropout if thins else 0.0,
+        output_gain=0.01,
+        input_dropout=config.input_dropout if thins else 0.0,
+        dropout=config.dropout if thins else 0.0,
     )
 
     def look(mean: Array, std: Array, rows: Transition) -> Array:
@@ -113,7 +113,7 @@ def make(config: Config, env: Environment) -> RewardModel:
 
     def chosen(rows: Transition) -> Array:
         if spec.is_discrete:
-            return jax.nn.one_hot(rows.action, spec.num_actions)
+            return jax.nn.one_hot(rows.action, module.outputs)
         return jnp.clip(bounds(spec).to_latent(rows.action), -1.0, 1.0)
 
     def opinion(clone: PyTree, dropped: Array, x: Array) -> Array:

@@ -79,9 +79,9 @@ def make(config: Config, env: Environment) -> RewardModel:
     """Bind distillation to an environment's observations and actions."""
     _check(config)
     spec = env.spec
-    gain = 2.0**0.5
-    target = MLP(config.target_hidden, config.outputs, config.activation, gain)
-    predictor = MLP(config.hidden, config.outputs, config.activation, gain, 0.0, config.dropout)
+    form = {"outputs": config.outputs, "activation": config.activation, "output_gain": 2.0**0.5}
+    target = MLP(config.target_hidden, **form)
+    predictor = MLP(config.hidden, **form, dropout=config.dropout)
 
     def look(mean: Array, std: Array, rows: Transition) -> Array:
         return features.standardise(mean, std, features.select(config.inputs, spec, rows))

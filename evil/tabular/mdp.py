@@ -91,22 +91,22 @@ def assembled(
 ) -> MDP:
     """A world of dynamics that are there already; the rest is checked as in `from_arrays`."""
     num_states, num_actions = dynamics.num_states, dynamics.num_actions
-    reward, start = np.asarray(reward, np.float64), np.asarray(start, np.float64)
-    if not np.isfinite(reward).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(reward))[0])
-        raise UserError(f"reward is {reward[where]} at {where}, expected finite numbers.")
-    if reward.shape == (num_states,):
-        reward = np.repeat(reward[:, None], num_actions, axis=1)
-    elif reward.shape == (num_states, num_actions, num_states):
-        reward = np.sum(np.asarray(dense(dynamics).transition) * reward, axis=-1)
-    _shape("reward", reward, (num_states, num_actions))
-    _shape("start", start, (num_states,))
+    pay, first = np.asarray(reward, np.float64), np.asarray(start, np.float64)
+    if not np.isfinite(pay).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(pay))[0])
+        raise UserError(f"reward is {pay[where]} at {where}, expected finite numbers.")
+    if pay.shape == (num_states,):
+        pay = np.tile(pay[:, None], (1, num_actions))
+    elif pay.shape == (num_states, num_actions, num_states):
+        pay = (np.asarray(dense(dynamics).transition) * pay).sum(axis=-1)
+    _shape("reward", pay, (num_states, num_actions))
+    _shape("start", first, (num_states,))
     ends = np.zeros(num_states, bool) if end is None else np.asarray(end)
     _shape("end", ends, (num_states,))
     return MDP(
         dynamics=dynamics,
-        start=jnp.asarray(distributions("start", start, ()), jnp.float32),
-        reward=jnp.asarray(reward, jnp.float32),
+        start=jnp.asarray(distributions("start", first, ()), jnp.float32),
+        reward=jnp.asarray(pay, jnp.float32),
         end=jnp.asarray(ends, bool),
     )
 

@@ -43,8 +43,8 @@ class Config:
 def exponentiated() -> optax.GradientTransformation:
     """Multiplicative updates, for a step size already in the gradients."""
 
-    def update(gradients: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
-        return jax.tree.map(lambda g, p: p * jnp.expm1(g), gradients, params), state
+    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
+        return jax.tree.map(lambda g, p: p * jnp.expm1(g), updates, params), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 

@@ -130,7 +130,8 @@ def make(config: Config, world: World, reward: rewards.Reward | None = None) -> 
 
     def potential(mdp: MDP, table: Array, samples: PyTree, discount: Array) -> Array:
         del mdp
-        return log_mean_weight(table, *samples, discount, config.per_start)
+        explored, ratio = samples
+        return log_mean_weight(table, explored, ratio, discount, config.per_start)
 
     def policy(mdp: MDP, table: Array, discount: Array) -> Array:
         table = table - jnp.max(table)

@@ -202,8 +202,7 @@ def evolution(
         env=name,
         backend=backend,
         preset=resolved,
-        # As published, an evolution begins at zero; from a critic it is there in fewer generations.
-        init="zero" if resolved == "paper" else "critic",
+        init=chosen.init,
         bc=clones.bc,
         bc_iterations=clones.iterations,
         generations=chosen.generations,

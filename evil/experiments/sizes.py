@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from evil.learners import ppo
 from evil.networks import actor_critic
@@ -100,6 +101,7 @@ class Evolving:
     size: Size
     generations: int
     strategy: strategies.Config
+    init: Literal["zero", "critic"] = "critic"  # from which fewer generations do
 
 
 def _evolve_quickly(env: str, chosen: Size) -> Evolving:
@@ -113,8 +115,11 @@ def _evolve_quickly(env: str, chosen: Size) -> Evolving:
         final_restart_rate=0.0,  # the areas that count are those of whole episodes
     )
     if env == "gridworld":
+        # Lives are short, and no potential makes them better: what is seen is what evolves of zero.
         learner = dataclasses.replace(learner, num_steps=10)
-    iterations = {"pendulum": 120, "reacher": 120, "gridworld": 30}.get(env, 60)
+        strategy = strategies.Config(population=32, std=0.1, learning_rate=0.05, momentum=0.9)
+        return Evolving(Size(learner, 30), generations=120, strategy=strategy, init="zero")
+    iterations = {"pendulum": 120, "reacher": 120}.get(env, 60)
     return Evolving(
         Size(learner, iterations),
         generations=40,
@@ -133,6 +138,7 @@ def _evolve_as_published(env: str, chosen: Size) -> Evolving:
         Size(chosen.learner, min(chosen.iterations, 1000), anneals=False),
         generations=600,
         strategy=strategies.Config(learning_rate=rate),
+        init="zero",
     )
 
 

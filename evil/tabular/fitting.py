@@ -76,7 +76,9 @@ class State:
     params: PyTree
     optimiser: PyTree
     mdp: MDP
-    expert: PyTree  # what the method needs to know of the demonstrations, `visits [S, A]` at least
+    expert: (
+        PyTree  # what is needed of the demonstrations, `starts [S]` and `visits [S, A]` at least
+    )
     hyper: Hyper
     key: Key
 
@@ -112,14 +114,15 @@ def make(config: Config, world: World, method: Method, reward: rewards.Reward | 
             params=params,
             optimiser=optimisers.init(config.optimiser, params),
             mdp=jax.tree.map(jnp.copy, task.mdp),  # a state may be donated, its data may not
-            expert=method.observe(task, hyper.discount),
+            expert=starts(task) | method.observe(task, hyper.discount),
             hyper=hyper,
             key=key,
         )
 
     def loss(params: PyTree, state: State, samples: PyTree) -> Array:
         table = form.table(params)
-        value = method.potential(state.mdp, table, samples, state.hyper.discount)
+        begun = dataclasses.replace(state.mdp, start=state.expert["starts"])
+        value = method.potential(begun, table, samples, state.hyper.discount)
         value = value - jnp.sum(table * state.expert["visits"])
         value = value + 0.5 * state.hyper.penalty * optax.tree.norm(params, squared=True)
         if method.tolerance:
@@ -178,6 +181,14 @@ def judged(state: State, table: Array, policy: Array, world: World) -> Metrics:
         "reward/pearson_distance": distances.pearson(state.mdp, table, state.mdp.reward),
         "reward/epic_distance": distances.epic(state.mdp, table, state.mdp.reward),
     }
+
+
+def starts(task: Task) -> dict[str, Array]:
+    """Where the demonstrations began, and J begins.
+
+    Visits that begin elsewhere than J are no policy's, and a loss of such has no minimum.
+    """
+    return {"starts": trajectories.first_states(task.demos, task.mdp.num_states)}
 
 
 def visits(task: Task, discount: Array) -> dict[str, Array]:

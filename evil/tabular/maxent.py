@@ -75,10 +75,11 @@ def make(config: Config, world: World, reward: rewards.Reward | None = None) -> 
 
 def _published(config: Config) -> fitting.Method:
     def observe(task: Task, discount: Array) -> dict[str, Array]:
-        """Visit counts with the state in which each episode stopped, as published."""
+        """As published: visits with the state in which each episode stopped, from any start."""
         counts = trajectories.visits(task.demos, task.mdp, discount=discount)
         last = trajectories.final_states(task.demos, task.mdp.num_states)
-        return {"visits": counts + last[:, None] / task.mdp.num_actions}
+        counts = counts + last[:, None] / task.mdp.num_actions
+        return {"starts": task.mdp.start, "visits": counts}
 
     def policy(mdp: MDP, table: Array, discount: Array) -> Array:
         del discount

@@ -102,6 +102,12 @@ def visits(found: Trajectories, mdp: MDP, *, discount: Array | float = 1.0) -> A
     return counts.at[found.states[:, :-1], found.actions].add(weight)
 
 
+def first_states(found: Trajectories, num_states: int) -> Array:
+    """How often an episode in use began in each state, on average: `[S]`."""
+    used = (jnp.arange(found.length.shape[0]) < found.count) / found.count
+    return jnp.zeros(num_states).at[found.states[:, 0]].add(used)
+
+
 def final_states(found: Trajectories, num_states: int) -> Array:
     """How often an episode in use stopped in each state, on average: `[S]`."""
     last = jnp.take_along_axis(found.states, found.length[:, None], axis=1)[:, 0]

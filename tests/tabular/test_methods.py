@@ -238,3 +238,14 @@ def test_distances_are_those_of_their_definition():
 def test_what_makes_no_sense_is_refused(make, words):
     with pytest.raises(UserError, match=words):
         make()
+
+
+def test_the_fit_begins_where_the_demonstrations_did():
+    # Ten walks of eight possible starts: where a loss begins elsewhere its gradient cannot vanish.
+    few = trajectories.rollout(jax.random.key(3), MDP, EXPERT, 12, 10)
+    task = fitting.Task(mdp=MDP, demos=few)
+    assert jnp.abs(trajectories.first_states(few, 16) - MDP.start).max() > 0.02
+    np.testing.assert_allclose(trajectories.first_states(few, 16).sum(), 1.0, rtol=1e-6)
+    config = dataclasses.replace(FIT, learning_rate=0.1, updates_per_iteration=300)
+    _, metrics = fit(mce.make(mce.Config(fit=config), WORLD), task)
+    assert metrics["reward/largest_gradient"][-1] < 0.02

@@ -92,7 +92,7 @@ def test_the_gradient_of_the_soft_value_is_the_occupancy(discount):
         return slope, occupancy.occupancy(MDP, policy, 200, discount=discount)
 
     slope, visits = both(reward)
-    np.testing.assert_allclose(slope, visits, atol=1e-5)
+    np.testing.assert_allclose(slope, visits, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(visits.sum(), (1 - discount**200) / 0.1 if discount < 1 else 200.0,
                                rtol=0.2)  # fmt: skip
 

@@ -174,6 +174,7 @@ def dagging(env: str, preset: str, *, backend: str | None = None) -> dagger_stud
             beta_rounds=2 if smoke else 10,
             rounds=3 if smoke else 20,
             num_envs=1 if smoke else max(1, 1000 // spec.time_limit),
+            num_judged=2 if smoke or name in JUDGED else 4,
             updates_per_round=20 if smoke else 2000,
             batch_size=128,
         )

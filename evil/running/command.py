@@ -29,7 +29,7 @@ T = TypeVar("T")
 RETURN_NAMES = {
     "random_return": "random actions",
     "bc_return": "behavioural cloning",
-    "online_bc_return": "cloning online, at equal labels",
+    "online_bc_return": "online cloning, as many labels",
     "retrain_return": "retrained on the recovered reward",
     "rl_return": "trained on the real reward",
     "survival_return": "trained on survival alone",

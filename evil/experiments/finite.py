@@ -62,11 +62,12 @@ class Config:
 
     @property
     def backend(self) -> None:
-        """A finite world has no physics."""
+        """No finite world has one."""
+        return None
 
     @property
     def subsample(self) -> int:
-        """A path needs every step."""
+        """Every step is used: a path needs them all."""
         return 1
 
 
@@ -115,7 +116,8 @@ def _carry_out(
     if session.directory is not None:
         write(session.directory, config, world, np.asarray(tables), policies)
         drawn = maps.survey(world, task, tables[0], policies[0].params["table"])
-        np.savez_compressed(session.directory.path / maps.FILE, **drawn)  # pyright: ignore[reportArgumentType]
+        if drawn:
+            np.savez_compressed(session.directory.path / maps.FILE, **drawn)  # pyright: ignore[reportArgumentType]
         session.directory.write_summary(summary)
     return summary
 

@@ -28,7 +28,7 @@ def survey(world: World, task: Task, reward: jax.Array, policy: jax.Array) -> di
     @jax.jit
     def compute(policy: jax.Array, reward: jax.Array, demos: Trajectories) -> dict[str, jax.Array]:
         first = policy[0] if policy.ndim == 3 else policy
-        inside = jnp.repeat(~mdp.end[:, None], mdp.num_actions, axis=1).astype(jnp.float32)
+        inside = jnp.where(mdp.end[:, None], 0.0, jnp.ones_like(mdp.reward))
         visits = occupancy.occupancy(mdp, policy, world.horizon)
         return {
             "ways": mdp.dynamics.forward(inside),

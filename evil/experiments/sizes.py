@@ -39,6 +39,9 @@ SMALL = ppo.Config(
     num_envs=64, num_steps=64, num_epochs=4, num_minibatches=8, learning_rate=1e-3,
     final_learning_rate=1e-4, entropy_coefficient=0.01,
 )  # fmt: skip
+# One row of a table per cell: what is learned on one says nothing of its neighbours.
+CELLS = actor_critic.Config(hidden=(64,), activation="relu", embed=True)
+LARGE_GRID = dataclasses.replace(SMALL, num_envs=128, num_steps=100, network=CELLS)
 
 QUICK = {
     "hopper": Size(LOCOMOTION, 300),
@@ -50,6 +53,7 @@ QUICK = {
     "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 250),
     "reacher": Size(dataclasses.replace(SMALL, num_envs=128, num_steps=50), 600),
     "gridworld": Size(dataclasses.replace(SMALL, num_steps=20), 60),
+    "gridworld50": Size(LARGE_GRID, 400),
 }
 
 SMOKE = {"num_envs": 16, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4}
@@ -84,6 +88,7 @@ PAPER = {
         ),
         100, anneals=False,
     ),
+    "gridworld50": Size(dataclasses.replace(PAPER_SMALL, network=CELLS), 976, anneals=False),
     "gridworld": Size(
         dataclasses.replace(
             PAPER_SMALL, num_envs=16, num_steps=10, num_epochs=10, num_minibatches=10,

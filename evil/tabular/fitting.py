@@ -7,6 +7,11 @@ worth, and its gradient the visit counts that the reward expects. So the gradien
 difference of the two, and zero where the reward explains what was demonstrated. The methods differ
 in J: `Method` is what each brings along.
 
+Episodes begin as the demonstrated ones did: were J's first states drawn from another distribution,
+even from the true one, no reward could explain the difference, and the loss would have no minimum.
+What chance did to the demonstrations of a stochastic world has the same effect, if a small one: a
+penalty, or stopping in time, is for that.
+
 A reward enters as a table `[S, A]`, so whatever makes one, a network for example, is differentiated
 through. Returns are exact sums over states under the true reward.
 """
@@ -76,9 +81,7 @@ class State:
     params: PyTree
     optimiser: PyTree
     mdp: MDP
-    expert: (
-        PyTree  # what is needed of the demonstrations, `starts [S]` and `visits [S, A]` at least
-    )
+    expert: dict[str, Array]  # of the demonstrations: `start [S]`, `visits [S, A]`, and more
     hyper: Hyper
     key: Key
 
@@ -114,15 +117,15 @@ def make(config: Config, world: World, method: Method, reward: rewards.Reward | 
             params=params,
             optimiser=optimisers.init(config.optimiser, params),
             mdp=jax.tree.map(jnp.copy, task.mdp),  # a state may be donated, its data may not
-            expert=starts(task) | method.observe(task, hyper.discount),
+            expert=method.observe(task, hyper.discount)
+            | {"start": trajectories.first_states(task.demos, task.mdp.num_states)},
             hyper=hyper,
             key=key,
         )
 
     def loss(params: PyTree, state: State, samples: PyTree) -> Array:
         table = form.table(params)
-        begun = dataclasses.replace(state.mdp, start=state.expert["starts"])
-        value = method.potential(begun, table, samples, state.hyper.discount)
+        value = method.potential(begun(state), table, samples, state.hyper.discount)
         value = value - jnp.sum(table * state.expert["visits"])
         value = value + 0.5 * state.hyper.penalty * optax.tree.norm(params, squared=True)
         if method.tolerance:
@@ -171,6 +174,11 @@ def make(config: Config, world: World, method: Method, reward: rewards.Reward | 
     )
 
 
+def begun(state: State) -> MDP:
+    """The world, with episodes that begin where the demonstrated ones did."""
+    return dataclasses.replace(state.mdp, start=state.expert["start"])
+
+
 def judged(state: State, table: Array, policy: Array, world: World) -> Metrics:
     """What policy and reward are worth, in truth."""
     expected = occupancy.prospects(state.mdp, policy, world.horizon)
@@ -181,14 +189,6 @@ def judged(state: State, table: Array, policy: Array, world: World) -> Metrics:
         "reward/pearson_distance": distances.pearson(state.mdp, table, state.mdp.reward),
         "reward/epic_distance": distances.epic(state.mdp, table, state.mdp.reward),
     }
-
-
-def starts(task: Task) -> dict[str, Array]:
-    """Where the demonstrations began, and J begins.
-
-    Visits that begin elsewhere than J are no policy's, and a loss of such has no minimum.
-    """
-    return {"starts": trajectories.first_states(task.demos, task.mdp.num_states)}
 
 
 def visits(task: Task, discount: Array) -> dict[str, Array]:

@@ -75,11 +75,10 @@ def make(config: Config, world: World, reward: rewards.Reward | None = None) -> 
 
 def _published(config: Config) -> fitting.Method:
     def observe(task: Task, discount: Array) -> dict[str, Array]:
-        """As published: visits with the state in which each episode stopped, from any start."""
+        """Visit counts with the state in which each episode stopped, as published."""
         counts = trajectories.visits(task.demos, task.mdp, discount=discount)
         last = trajectories.final_states(task.demos, task.mdp.num_states)
-        counts = counts + last[:, None] / task.mdp.num_actions
-        return {"starts": task.mdp.start, "visits": counts}
+        return {"visits": counts + last[:, None] / task.mdp.num_actions}
 
     def policy(mdp: MDP, table: Array, discount: Array) -> Array:
         del discount

@@ -91,22 +91,22 @@ def assembled(
 ) -> MDP:
     """A world of dynamics that are there already; the rest is checked as in `from_arrays`."""
     num_states, num_actions = dynamics.num_states, dynamics.num_actions
-    pay, first = np.asarray(reward, np.float64), np.asarray(start, np.float64)
-    if not np.isfinite(pay).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(pay))[0])
-        raise UserError(f"reward is {pay[where]} at {where}, expected finite numbers.")
-    if pay.shape == (num_states,):
-        pay = np.tile(pay[:, None], (1, num_actions))
-    elif pay.shape == (num_states, num_actions, num_states):
-        pay = (np.asarray(dense(dynamics).transition) * pay).sum(axis=-1)
-    _shape("reward", pay, (num_states, num_actions))
+    paid, first = np.asarray(reward, np.float64), np.asarray(start, np.float64)
+    if not np.isfinite(paid).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(paid))[0])
+        raise UserError(f"reward is {paid[where]} at {where}, expected finite numbers.")
+    if paid.shape == (num_states,):
+        paid = np.repeat(paid[:, None], num_actions, axis=1)
+    elif paid.shape == (num_states, num_actions, num_states):
+        paid = np.sum(np.asarray(dense(dynamics).transition) * paid, axis=-1)
+    _shape("reward", paid, (num_states, num_actions))
     _shape("start", first, (num_states,))
     ends = np.zeros(num_states, bool) if end is None else np.asarray(end)
     _shape("end", ends, (num_states,))
     return MDP(
         dynamics=dynamics,
         start=jnp.asarray(distributions("start", first, ()), jnp.float32),
-        reward=jnp.asarray(pay, jnp.float32),
+        reward=jnp.asarray(paid, jnp.float32),
         end=jnp.asarray(ends, bool),
     )
 

@@ -44,7 +44,7 @@ def exponentiated() -> optax.GradientTransformation:
     """Multiplicative updates, for a step size already in the gradients."""
 
     def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
-        return jax.tree.map(lambda g, p: p * jnp.expm1(g), updates, params), state
+        return jax.tree.map(lambda u, p: p * jnp.expm1(u), updates, params), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 

@@ -120,7 +120,7 @@ def make(config: Config, world: World, reward: rewards.Reward | None = None) -> 
         exploration = player(config.exploration, table, config.randomness)
         explored = trajectories.rollout(
             key,
-            state.mdp,
+            fitting.begun(state),
             exploration,
             horizon,
             config.num_episodes,

@@ -34,6 +34,7 @@ def test_visits_by_hand():
     first = trajectories.visits(given(count=jnp.array(1)), CHAIN)
     np.testing.assert_allclose(first, [[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
     np.testing.assert_allclose(trajectories.final_states(given(), 3), [0.0, 0.5, 0.5])
+    np.testing.assert_allclose(trajectories.first_states(given(), 3), [1.0, 0.0, 0.0])
 
 
 def test_action_tables_are_uniform_where_nothing_is_known():

@@ -4,7 +4,7 @@
     Environment, Spec, Step, Transition
     demonstrations      `demonstrations.load(file)`; or in memory: Demonstrations, from_episodes
     irl, bc, dagger     algorithms: `irl.make(irl.Config(), env)`
-    ppo                 learners: `ppo.make(ppo.Config(), env, score)`
+    ppo, sac            learners: `ppo.make(ppo.Config(), env, score)`
     ensemble, moment_matching, fixed        rewards
     make                whatever a config describes
     to_dict, from_dict  configs as plain data
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from evil.imitation import dagger as dagger
     from evil.imitation import irl as irl
     from evil.learners import ppo as ppo
+    from evil.learners import sac as sac
     from evil.registry import make as make
     from evil.rewards import ensemble as ensemble
     from evil.rewards import fixed as fixed
@@ -77,6 +78,7 @@ _WHERE = {
     "ppo": "evil.learners.ppo",
     "retrain": "evil.evaluation.retraining",
     "returns": "evil.evaluation.episodes",
+    "sac": "evil.learners.sac",
     "to_dict": "evil.config",
 }
 

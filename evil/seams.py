@@ -53,6 +53,15 @@ class Step:
 
 
 @pytree
+class Origin:
+    """Where the rows come from that a learner draws from its replay."""
+
+    is_expert: Array  # bool
+    is_old: Array  # bool: the agent's, of an earlier round
+    episodes: Array  # int32: how many of the agent's had ended when the present round began
+
+
+@pytree
 class Transition:
     """Steps as rewards and learners see them; every leaf has the same leading axes."""
 
@@ -63,6 +72,7 @@ class Transition:
     terminated: Array
     truncated: Array
     log_prob: Array | None = None  # of the action under the policy in question, where known
+    origin: Origin | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +107,15 @@ class Score:
 
     `apply(params, carry, transitions [T, B]) -> (rewards [T, B], carry)`. Rewards without episode
     memory have carry `()`; build those with `evil.rewards.memoryless`. `bonus` reads the same
-    parameters and is added after a learner has put the rewards into its own units.
+    parameters and is added after a learner has put the rewards into its own units. `expert(params,
+    key, num)` gives rows of the expert's, for learners that learn from those as well.
     """
 
     apply: Callable[[PyTree, PyTree, Transition], tuple[Array, PyTree]]
     memory: Callable[[int], PyTree] = lambda batch: ()
     bonus: Score | None = None
+    expert: Callable[[PyTree, Key, int], Transition] | None = None
+    reads_origin: bool = False  # whether it means anything only to learners that mix rows
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,10 +76,10 @@ class Config:
 
     @property
     def fresh_learner(self) -> choice.AnyConfig:
-        """The learner of fresh policies: that of the game but for restarts, if it knows them."""
+        """The learner of fresh policies: that of the game but for its restarts and expert rows."""
         learner = self.algorithm.learner
         if not isinstance(learner, ppo.Config):
-            return learner
+            return dataclasses.replace(learner, expert_share=0.0)
         return dataclasses.replace(learner, final_restart_rate=self.restart_rate)
 
 

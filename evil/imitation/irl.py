@@ -28,7 +28,8 @@ from evil.demonstrations.demonstrations import Demonstrations, sample
 from evil.errors import UserError, at_least, unknown
 from evil.learners import choice, ppo, replay
 from evil.pytrees import merge_leading, pytree, select, take
-from evil.rewards import ensemble
+from evil.rewards import choice as rewards
+from evil.rewards import combine, ensemble
 from evil.seams import (
     Algorithm,
     Environment,
@@ -48,7 +49,7 @@ class Config:
 
     learner: choice.AnyConfig = ppo.Config()
     """Improves the policy on the present reward."""
-    reward: ensemble.Config = ensemble.Config()
+    reward: rewards.AnyConfig = ensemble.Config()
     """Tells the expert from the agent; an ensemble of one is a single reward model."""
     updates_per_iteration: int = 10
     """Reward updates after each policy update."""
@@ -173,7 +174,9 @@ def make(config: Config, env: Environment) -> Algorithm:
         if name not in known:
             raise unknown(kind, name, known)
     reward: RewardModel = registry.make(config.reward, env)
-    learner: Learner = registry.make(config.learner, env, reward.score)
+    has_expert = getattr(config.learner, "expert_share", 0.0) > 0.0
+    score = combine.with_expert(reward.score) if has_expert else reward.score
+    learner: Learner = registry.make(config.learner, env, score)
     collected = config.population * learner.steps_per_iteration
     rows = min(config.rows_per_iteration, collected)
     if config.history == "current":
@@ -186,13 +189,17 @@ def make(config: Config, env: Environment) -> Algorithm:
             "iteration writes to it"
         )
 
+    def parameters(state: PyTree, demos: Demonstrations) -> PyTree:
+        params = reward.params(state)
+        return {"reward": params, "expert": demos} if has_expert else params
+
     improve = parallel.shared_vmap(learner.step, (0, None))
 
     def init(key: Key, demos: Demonstrations) -> State:
         key_learner, key_reward, key = jax.random.split(key, 3)
         learner_state = jax.vmap(learner.init)(jax.random.split(key_learner, config.population))
         reward_state = reward.init(key_reward, demos)
-        rollout = jax.eval_shape(improve, learner_state, reward.params(reward_state))[1]
+        rollout = jax.eval_shape(improve, learner_state, parameters(reward_state, demos))[1]
         row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[3:], x.dtype), rollout)
         return State(
             learner=learner_state,
@@ -205,7 +212,7 @@ def make(config: Config, env: Environment) -> Algorithm:
     def step(state: State, demos: Demonstrations) -> tuple[State, Metrics]:
         key_rows, key_reward, key_reset, key = jax.random.split(state.key, 4)
         learner_state = maybe_reset(config, learner, state.learner, state.iteration, key_reset)
-        learner_state, rollout, metrics = improve(learner_state, reward.params(state.reward))
+        learner_state, rollout, metrics = improve(learner_state, parameters(state.reward, demos))
 
         flat = merge_leading(dataclasses.replace(rollout, log_prob=None), 3)
         if rows < collected:

@@ -46,3 +46,14 @@ def passes(
 
     carry, metrics = jax.lax.scan(epoch, carry, jax.random.split(key, epochs))
     return carry, jax.tree.map(jnp.mean, metrics)
+
+
+def updates_per_rollout(size: int, ratio: float) -> int:
+    """Updates after each rollout; UserError where the ratio does not give a whole number."""
+    updates = round(ratio * size)
+    if updates < 1 or abs(updates - ratio * size) > 1e-6 * size:
+        raise UserError(
+            f"update_ratio {ratio} times the {size} transitions of a rollout is no whole number of "
+            "updates"
+        )
+    return updates

@@ -19,7 +19,6 @@ import optax
 from jax import Array
 
 from evil import normalise, schedules
-from evil.distributions import Family
 from evil.environments import episodes
 from evil.errors import at_least
 from evil.learners import estimates, losses, minibatches, policies, returns, rollout, scoring
@@ -189,9 +188,10 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
     at_least(1, **{name: getattr(config, name) for name in counts})
     at_least(0, final_restart_rate=config.final_restart_rate)
     size = minibatches.rollout_size(config.num_envs, config.num_steps, config.num_minibatches)
+    scoring.check(score)
     prescribed = config.final_log_std is not None
     module = actor_critic.make(config.network, env.spec, prescribed=prescribed)
-    family: Family = module.family
+    family = module.family
     stochastic = policies.make(config.network, module)
     greedy = policies.make(config.network, module, deterministic=True)
 

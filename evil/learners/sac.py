@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from typing import Any, Literal
 
 import jax
@@ -28,12 +27,12 @@ from jax import Array
 from evil import normalise, schedules
 from evil.environments import episodes
 from evil.errors import UserError, at_least, unknown
-from evil.learners import policies, replay, rollout, scoring, soft
+from evil.learners import minibatches, mixing, policies, replay, rollout, scoring, soft
 from evil.networks import actor_critic
 from evil.networks.critics import Critics
 from evil.networks.mlp import apply
 from evil.pytrees import merge_leading, pytree, traced
-from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Spec, Transition
+from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Transition
 
 SCORINGS = ("auto", "sampled", "collected")
 
@@ -86,6 +85,12 @@ class Config:
     """Whether rewards are divided by the running deviation of their discounted sums."""
     num_starts: int = 16
     """Fresh episode starts drawn per rollout."""
+    expert_share: float = 0.0
+    """Share of the rows learned from that are the expert's."""
+    alternate: bool = False
+    """Whether that is a share of whole batches rather than of each batch."""
+    round_length: int = 0
+    """Transitions in one round, for rewards that ask for it: see `evil.learners.mixing`. 0: all."""
 
 
 @pytree
@@ -105,6 +110,7 @@ class Row:
 
     transition: Transition
     reward: Array | None  # as paid when it was collected, where that is what counts
+    round: Array  # int32: in which it was collected
 
 
 @pytree
@@ -116,6 +122,7 @@ class State:
     replay: replay.Ring
     episodes: episodes.State
     scoring: scoring.State
+    rounds: mixing.Rounds
     physics: PyTree  # environment parameters: data, so that worlds may differ between lanes
     hyper: Hyper
     iteration: Array  # [] int32
@@ -131,8 +138,11 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         raise unknown("scoring", config.scoring, SCORINGS)
     if config.temperature <= 0.0:
         raise UserError(f"temperature must be above 0, found {config.temperature}")
-    spec, updates, size = env.spec, num_updates(config), config.num_envs * config.num_steps
+    spec, size = env.spec, config.num_envs * config.num_steps
+    updates = minibatches.updates_per_rollout(size, config.update_ratio)
     capacity = -(-config.capacity // size) * size
+    length = mixing.per_round(config.round_length, size)
+    aim = soft.target_entropy(spec, config.target_entropy)
     module = actor_critic.make(config.network, spec)
     family = module.family
     critics = Critics(spec, config.network.hidden, config.network.activation)
@@ -145,9 +155,12 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
     is_stored = scoring.has_memory(score) or config.scoring == "collected"
     if is_stored and config.scoring == "sampled":
         raise UserError("a reward with episode memory needs scoring collected, found sampled.")
+    scoring.check(score, config.expert_share, stored=is_stored)
     stochastic = policies.make(config.network, module)
     greedy = policies.make(config.network, module, deterministic=True)
-
+    mix = functools.partial(
+        mixing.mix, length=length, share=config.expert_share, alternate=config.alternate
+    )
     pay = functools.partial(scoring.pay, score, scaled=config.normalise_rewards)
     pay_anew = functools.partial(scoring.pay_anew, score, scaled=config.normalise_rewards)
 
@@ -157,7 +170,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
     def collect(state: State, key: Key) -> tuple[episodes.State, Transition]:
         """A rollout `[T, B]`, with its log-probabilities."""
 
-        def actor(obs: Array, key: Key, memory: PyTree) -> tuple[Array, Array, PyTree]:
+        def actor(obs: Array, key: Key, memory: PyTree) -> tuple[PyTree, Array, PyTree]:
             outputs = apply(module, state.weights.actor, observe(state, obs), method="actor")
             latent = family.sample(outputs, key)
             return (latent, family.log_prob(outputs, latent)), family.apply(latent), memory
@@ -174,15 +187,20 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         )
         return worlds, dataclasses.replace(transitions, log_prob=log_prob)
 
-    def row_of(transitions: Transition, paid: Array) -> Row:
-        transitions = dataclasses.replace(transitions, log_prob=None)
-        return Row(transition=transitions, reward=paid if is_stored else None)
+    def row_of(transitions: Transition, paid: Array, present: Array) -> Row:
+        return Row(
+            transition=dataclasses.replace(transitions, log_prob=None),
+            reward=paid if is_stored else None,
+            round=jnp.broadcast_to(present, paid.shape),
+        )
 
     def draw(state: State, reward_params: PyTree, key: Key) -> soft.Batch:
         """Batches `[updates, N]` of the replay, and what their rows are worth."""
-        rows = replay.sample(key, state.replay, updates * config.batch_size)
+        key_own, key_expert = jax.random.split(key)
+        rows = replay.sample(key_own, state.replay, updates * config.batch_size)
         rows = jax.tree.map(lambda x: x.reshape((updates, -1, *x.shape[1:])), rows)
-        steps, obs = rows.transition, observe(state, rows.transition.obs)
+        steps = mix(key_expert, score, reward_params, rows.transition, rows.round, state.rounds)
+        obs = observe(state, steps.obs)
         outputs = apply(module, state.weights.actor, obs, method="actor")
         log_prob = family.log_prob(outputs, family.invert(steps.action))  # of the present policy
         steps = dataclasses.replace(steps, log_prob=log_prob)
@@ -201,11 +219,14 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         return State(
             weights=networks.init(key_network, config.temperature),
             obs_moments=normalise.init(spec.obs_shape),
-            replay=replay.init(row_of(rollout.blank(spec), jnp.zeros(())), capacity),
+            replay=replay.init(
+                row_of(rollout.blank(spec), jnp.zeros(()), jnp.zeros((), jnp.int32)), capacity
+            ),
             episodes=episodes.init(env, key_worlds, physics, config.num_envs),
             scoring=scoring.init(score, config.num_envs),
+            rounds=mixing.init(),
             physics=physics,
-            hyper=traced(Hyper, dataclasses.replace(config, target_entropy=aim(config, spec))),
+            hyper=traced(Hyper, dataclasses.replace(config, target_entropy=aim)),
             iteration=jnp.zeros((), jnp.int32),
             key=key,
         )
@@ -220,24 +241,23 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             worlds.has_completed,
             discount=state.hyper.discount,
         )
+        rounds = mixing.count(state.rounds, transitions, length)
+        rows = row_of(transitions, paid, mixing.present(rounds, length))
         moments = state.obs_moments
         if config.network.normalise_observations:
             moments = normalise.update(moments, transitions.obs)
         state = dataclasses.replace(
             state,
             obs_moments=moments,
-            replay=replay.write(state.replay, merge_leading(row_of(transitions, paid))),
+            replay=replay.write(state.replay, merge_leading(rows)),
             episodes=worlds,
             scoring=accounts,
+            rounds=rounds,
             iteration=state.iteration + 1,
             key=key,
         )
-        rate = schedules.annealed(
-            state.hyper.learning_rate,
-            state.hyper.final_learning_rate,
-            config.anneal_iterations,
-            state.iteration - 1,
-        )
+        first, last = state.hyper.learning_rate, state.hyper.final_learning_rate
+        rate = schedules.annealed(first, last, config.anneal_iterations, state.iteration - 1)
         # Steps of size zero rather than a conditional, which would be a copy under `vmap`.
         rate = jnp.where(state.replay.count >= config.warmup, rate, 0.0)
 
@@ -275,24 +295,3 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         reset_policy=reset_policy,
         steps_per_iteration=size,
     )
-
-
-def num_updates(config: Config) -> int:
-    """Updates after each rollout; UserError where the ratio does not give a whole number."""
-    size = config.num_envs * config.num_steps
-    updates = round(config.update_ratio * size)
-    if updates < 1 or abs(updates - config.update_ratio * size) > 1e-6 * size:
-        raise UserError(
-            f"update_ratio {config.update_ratio} of a rollout of {config.num_envs} environments x "
-            f"{config.num_steps} steps = {size} transitions is no whole number of updates"
-        )
-    return updates
-
-
-def aim(config: Config, spec: Spec) -> float:
-    """The entropy at which the temperature aims, in nats."""
-    if spec.num_actions is None:
-        each = -1.0 if config.target_entropy is None else config.target_entropy
-        return each * spec.action_size
-    share = 0.5 if config.target_entropy is None else config.target_entropy
-    return share * math.log(spec.num_actions)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil import normalise
+from evil.errors import UserError
 from evil.learners import returns, scaling
 from evil.pytrees import pytree
 from evil.seams import Metrics, PyTree, Score, Transition
@@ -83,6 +84,23 @@ def has_memory(score: Score) -> bool:
     """Whether a score's rewards depend on more than the step that they are for."""
     parts = [score] if score.bonus is None else [score, score.bonus]
     return any(jax.tree.leaves(jax.eval_shape(lambda part=part: part.memory(1))) for part in parts)
+
+
+def check(score: Score, expert_share: float = 0.0, *, stored: bool = False) -> None:
+    """UserError where a score does not fit the expert's share of the rows that are learned from.
+
+    `stored` says whether rewards are those of when the rows were collected.
+    """
+    if not 0.0 <= expert_share < 1.0:
+        raise UserError(f"expert_share must be from 0 to below 1, found {expert_share}")
+    if expert_share and score.expert is None:
+        raise UserError(
+            f"expert_share is {expert_share}, but this reward brings no demonstrations."
+        )
+    if expert_share and stored:
+        raise UserError("expert_share needs rewards that are asked for when rows are drawn.")
+    if score.reads_origin and not expert_share:
+        raise UserError("this reward labels the expert's rows: expected expert_share above 0.")
 
 
 def pay_anew(

@@ -11,6 +11,7 @@ Reference: haarnoja2018sac, christodoulou2019discrete
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -101,6 +102,13 @@ class Networks:
         return value + temperature * entropy, entropy
 
 
+def target_entropy(spec: Spec, target: float | None) -> float:
+    """The entropy at which the temperature aims, in nats: see `evil.learners.sac.Config`."""
+    if spec.num_actions is None:
+        return (-1.0 if target is None else target) * spec.action_size
+    return (0.5 if target is None else target) * math.log(spec.num_actions)
+
+
 def targets(
     rewards: Array, terminated: Array, next_values: Array, *, discount: Array | float
 ) -> Array:
@@ -120,7 +128,7 @@ def temperature_loss(log_temperature: Array, entropy: Array, target: Array | flo
 
 def follow(average: PyTree, present: PyTree, retention: Array | float) -> PyTree:
     """The slow copy of a network: ρ of itself and 1 - ρ of the present one."""
-    return jax.tree.map(lambda a, p: retention * a + (1.0 - retention) * p, average, present)
+    return jax.tree.map(lambda a, p: a + (1.0 - retention) * (p - a), average, present)
 
 
 def update(

@@ -140,9 +140,9 @@ def make(config: Config, env: Environment) -> RewardModel:
     _check(config)
     spec, steps = env.spec, config.absorbing_steps
     width = features.size("s", spec)
-    thinned = {"input_dropout": config.input_dropout, "dropout": config.dropout}
-    module = MLP(() if config.shaped else config.hidden, 1, config.activation, **thinned)
-    shaping = MLP(config.hidden, 1, config.activation, **thinned)
+    shares = config.input_dropout, config.dropout
+    module = MLP(() if config.shaped else config.hidden, 1, config.activation, 1.0, *shares)
+    shaping = MLP(config.hidden, 1, config.activation, 1.0, *shares)
 
     def units(moments: normalise.Moments) -> tuple[Array, Array]:
         return features.units(moments, floor=config.deviation_floor)

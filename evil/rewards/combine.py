@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax.numpy as jnp
 from jax import Array
 
-from evil.seams import PyTree, Score, Transition
+from evil.demonstrations.demonstrations import sample
+from evil.seams import Key, PyTree, Score, Transition
 
 
 def weighted(*scores: Score) -> Score:
@@ -27,6 +30,21 @@ def weighted(*scores: Score) -> Score:
         return total, tuple(memories)
 
     return Score(apply=apply, memory=lambda batch: tuple(score.memory(batch) for score in scores))
+
+
+def with_expert(score: Score) -> Score:
+    """A reward and the demonstrations, with parameters `{"reward": ..., "expert": ...}`.
+
+    For learners that learn from the expert's rows as well.
+    """
+
+    def reward(params: PyTree, memory: PyTree, transitions: Transition) -> tuple[Array, PyTree]:
+        return score.apply(params["reward"], memory, transitions)
+
+    def expert(params: PyTree, key: Key, num: int) -> Transition:
+        return sample(key, params["expert"], num)
+
+    return dataclasses.replace(score, apply=reward, expert=expert)
 
 
 def shaped(score: Score, shaping: Score, *, scaled: bool = False) -> Score:

@@ -113,7 +113,7 @@ def make(config: Config, env: Environment) -> RewardModel:
 
     def chosen(rows: Transition) -> Array:
         if spec.is_discrete:
-            return jax.nn.one_hot(rows.action, module.outputs)
+            return jax.nn.one_hot(rows.action, spec.num_actions or 1)
         return jnp.clip(bounds(spec).to_latent(rows.action), -1.0, 1.0)
 
     def opinion(clone: PyTree, dropped: Array, x: Array) -> Array:

@@ -21,7 +21,15 @@ from evil.errors import UserError
 from evil.imitation import bc, dagger, irl
 from evil.learners import alone, policies, ppo, sac
 from evil.networks import actor_critic
-from evil.rewards import ensemble, fixed, moment_matching, potential
+from evil.rewards import (
+    adversarial,
+    coupling,
+    ensemble,
+    fixed,
+    labels,
+    moment_matching,
+    potential,
+)
 from evil.seams import Algorithm
 from evil.shaping import evil, strategies
 from evil.tabular import fitting, maxent, mce, occupancy, optimisers, relent, trajectories, worlds
@@ -124,6 +132,39 @@ ROWS = {
             rows_per_iteration=8,
             capacity=32,
             reset_probability=0.5,
+        ),
+        lambda c: irl.make(c, ENV),
+        demonstrations,
+    ),
+    "labels": Row(
+        irl.Config(
+            learner=dataclasses.replace(SAC, expert_share=0.5, round_length=32),
+            reward=labels.Config(kind="adril"),
+            updates_per_iteration=1,
+            history="current",
+        ),
+        lambda c: irl.make(c, ENV),
+        demonstrations,
+    ),
+    "coupling": Row(
+        irl.Config(
+            learner=PPO,
+            reward=coupling.Config(max_rows=20, batch_size=8),
+            updates_per_iteration=1,
+            history="current",
+        ),
+        lambda c: irl.make(c, ENV),
+        demonstrations,
+    ),
+    "airl": Row(
+        irl.Config(
+            learner=SAC,
+            reward=adversarial.Config(
+                hidden=(8,), batch_size=8, shaped=True, subtract_log_policy=True
+            ),
+            updates_per_iteration=2,
+            rows_per_iteration=16,
+            capacity=64,
         ),
         lambda c: irl.make(c, ENV),
         demonstrations,
@@ -418,6 +459,7 @@ def test_an_unknown_field_is_the_users_error(row: Row) -> None:
         (ROWS["irl"].config, "history", "some"),
         (ROWS["irl"].config, "learner", {"type": "evil.rewards.moment_matching"}),
         (ROWS["irl"].config, "reward", {"type": "evil.learners.ppo"}),
+        (ROWS["airl"].config, "reward", {"type": "evil.rewards.potential"}),
     ],
 )
 def test_a_wrong_type_is_the_users_error(config: Any, field: str, value: Any) -> None:

@@ -173,7 +173,7 @@ def test_the_soft_value_of_vectors_is_that_of_a_sample():
 )
 def test_the_entropy_that_is_aimed_at(kind, target, expected):
     config = dataclasses.replace(CONFIG, target_entropy=target)
-    np.testing.assert_allclose(sac.aim(config, SPECS[kind]), expected)
+    np.testing.assert_allclose(soft.target_entropy(SPECS[kind], config.target_entropy), expected)
 
 
 # A program of one update on a reward that is one number, for what can be seen at once.
@@ -323,7 +323,7 @@ def test_a_step_copies_no_replay():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"update_ratio": 0.1}, "4 environments x 2 steps = 8 transitions is no whole number"),
+        ({"update_ratio": 0.1}, "0.1 times the 8 transitions of a rollout is no whole number"),
         ({"update_ratio": 0.01}, "no whole number"),
         ({"num_envs": 0}, "num_envs must be at least 1"),
         ({"warmup": -1}, "warmup must be at least 0"),

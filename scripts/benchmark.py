@@ -96,7 +96,11 @@ def measure(
     elif what == "recovery":
         found = recovery(env, num_seeds, num_demos)
     elif what == "sac":
-        found = benchmark_sac.update_cost(env)
+        found = {
+            "update": benchmark_sac.update_cost(env),
+            "lanes": benchmark_sac.lanes(),
+            "replay": benchmark_sac.large_replay(env),
+        }
     else:
         found = startup()
     machine = {"machine": platform.machine(), "cores": os.cpu_count()}

@@ -21,7 +21,7 @@ from evil.seams import PyTree
 def init(network: PyTree) -> PyTree:
     """A vector u `[outputs]` for every kernel of a network."""
     return _over_kernels(
-        lambda kernel: jnp.full(kernel.shape[-1], kernel.shape[-1] ** -0.5), network
+        lambda kernel: jnp.full(kernel.shape[-1], kernel.shape[-1] ** -0.5, kernel.dtype), network
     )
 
 

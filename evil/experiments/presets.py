@@ -9,7 +9,7 @@ auto    paper on an accelerator, quick otherwise
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 
@@ -31,7 +31,7 @@ from evil.experiments.sizes import (
 )
 from evil.imitation import bc, dagger, irl
 from evil.networks import actor_critic
-from evil.rewards import ensemble, potential
+from evil.rewards import ensemble, moment_matching, potential
 from evil.shaping import evil
 from evil.tabular import relent
 
@@ -100,12 +100,11 @@ def recovery(
     decay = max(1, round(cooked.settled * iterations))
     if resolved == "paper" and cooked.paper_decay:
         decay = cooked.paper_decay
-    member = dataclasses.replace(
-        cooked.member,
-        hidden=judging.hidden,
-        batch_size=batch,
-        schedule_updates=decay * judging.updates,
-    )
+    member = dataclasses.replace(cooked.member, hidden=judging.hidden, batch_size=batch)
+    if isinstance(member, moment_matching.Config):
+        member = dataclasses.replace(member, schedule_updates=decay * judging.updates)
+    elif chosen.learner.network.embed:
+        member = recipes.TABLE
     return recover.Config(
         env=name,
         irl_plus=irl_plus,
@@ -134,8 +133,15 @@ def recovery(
             if smoke
             else dataclasses.replace(chosen.learner.network, activation="tanh"),
             updates_per_iteration=10 if smoke else 100,
+            **fitting(chosen.learner.network),
         ),
     )
+
+
+def fitting(network: actor_critic.Config) -> dict[str, Any]:
+    """How labels are fitted: tables need large steps and batches, and nothing to hold them down."""
+    table = {"learning_rate": 0.05, "weight_decay": 0.0, "batch_size": 1024}
+    return table if network.embed else {}
 
 
 def cloning(env: str, preset: str, *, backend: str | None = None) -> clone.Config:
@@ -178,6 +184,9 @@ def dagging(env: str, preset: str, *, backend: str | None = None) -> dagger_stud
             updates_per_round=20 if smoke else 2000,
             batch_size=128,
         )
+    network = size(name, resolved).learner.network
+    if network.embed:
+        algorithm = dataclasses.replace(algorithm, network=network, **fitting(network))
     return dagger_study.Config(
         env=name,
         backend=backend,

@@ -10,14 +10,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from evil.rewards import moment_matching
+from evil.rewards import adversarial, moment_matching
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """What IRL++ does, whatever the sizes are."""
 
-    member: moment_matching.Config  # but for its sizes
+    member: moment_matching.Config | adversarial.Config  # but for its sizes
     population: int = 1  # policies, of which all but the first begin again twice
     settled: float = 1.0  # share of the run after which the reward hardly changes any more
     paper_decay: int | None = None  # iterations over which it settles at `paper`, if prescribed
@@ -39,7 +39,14 @@ RECIPES = {
         settled=0.5,
     ),
     "published": Recipe(member=moment_matching.Config(), paper_decay=400),
+    "gail": Recipe(member=adversarial.Config()),
 }
+# A classifier that is a table: nothing generalises in it, so nothing has to be held down. Episodes
+# go on after their end, or an agent had better stay where the expert often passes.
+TABLE = adversarial.Config(
+    hidden=(), embed=True, learning_rate=0.03, weight_decay=0.0, gradient_penalty=0.0,
+    spectral=False, absorbing_steps=30, reward_bound=10.0, batch_size=1024,
+)  # fmt: skip
 
 MEMBER = "algorithm.reward.member."
 

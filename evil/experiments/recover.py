@@ -37,7 +37,7 @@ class Config:
     irl_plus: bool = False
     """IRL++ (all past policies, beginners too, and an ensemble) or plain IRL (the current one)."""
     recipe: str = "default"
-    """How the reward is recovered: default, or published, as in the reference."""
+    """How the reward is recovered: default; published, as in the reference; or gail."""
     preset: str = "auto"
     """Sizes of everything: smoke, quick, paper, or auto: paper on an accelerator, else quick."""
     backend: str | None = None

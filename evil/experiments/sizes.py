@@ -39,9 +39,12 @@ SMALL = ppo.Config(
     num_envs=64, num_steps=64, num_epochs=4, num_minibatches=8, learning_rate=1e-3,
     final_learning_rate=1e-4, entropy_coefficient=0.01,
 )  # fmt: skip
-# One row of a table per cell: what is learned on one says nothing of its neighbours.
-CELLS = actor_critic.Config(hidden=(64,), activation="relu", embed=True)
-LARGE_GRID = dataclasses.replace(SMALL, num_envs=128, num_steps=100, network=CELLS)
+# A table of 2500 rows; each is met a few times per rollout, so steps are large.
+TABLE = ppo.Config(
+    num_envs=128, num_steps=64, num_epochs=4, num_minibatches=4, learning_rate=0.02,
+    final_learning_rate=0.004, entropy_coefficient=0.01,
+    network=actor_critic.Config(hidden=(), embed=True),
+)  # fmt: skip
 
 QUICK = {
     "hopper": Size(LOCOMOTION, 300),
@@ -53,7 +56,7 @@ QUICK = {
     "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 250),
     "reacher": Size(dataclasses.replace(SMALL, num_envs=128, num_steps=50), 600),
     "gridworld": Size(dataclasses.replace(SMALL, num_steps=20), 60),
-    "gridworld50": Size(LARGE_GRID, 400),
+    "gridworld50": Size(TABLE, 1000),
 }
 
 SMOKE = {"num_envs": 16, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4}
@@ -88,7 +91,7 @@ PAPER = {
         ),
         100, anneals=False,
     ),
-    "gridworld50": Size(dataclasses.replace(PAPER_SMALL, network=CELLS), 976, anneals=False),
+    "gridworld50": Size(TABLE, 2000),
     "gridworld": Size(
         dataclasses.replace(
             PAPER_SMALL, num_envs=16, num_steps=10, num_epochs=10, num_minibatches=10,

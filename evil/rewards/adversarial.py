@@ -4,7 +4,8 @@
     z = g(x) + γ (1 - terminated) h(s') - h(s)          and, where wanted, - log π(a|s)
 
 g sees standardised features x; in the shaped form it is linear, and h takes up what depends on the
-dynamics. Losses and rewards of z are those of `evil.rewards.logits`.
+dynamics. Losses and rewards of z are those of `evil.rewards.logits`. With `embed` and no hidden
+layers, z is a table of one number for each x, in whole numbers.
 
 With the policy's log-probability subtracted the reward holds the policy's entropy already: a
 learner that adds an entropy of its own counts it twice.
@@ -45,6 +46,8 @@ class Config:
     """Hidden layers of g, or of h if shaped."""
     activation: str = "relu"
     """Activation of the hidden layers."""
+    embed: bool = False
+    """Whether whole-number observations and actions are looked up in a table, the first layer."""
     shaped: bool = False
     """Whether z has AIRL's form: a linear g, and a potential h of states."""
     shaping_discount: float = 0.99
@@ -140,18 +143,18 @@ def make(config: Config, env: Environment) -> RewardModel:
     _check(config)
     spec, steps = env.spec, config.absorbing_steps
     width = features.size("s", spec)
-    shares = config.input_dropout, config.dropout
-    module = MLP(() if config.shaped else config.hidden, 1, config.activation, 1.0, *shares)
-    shaping = MLP(config.hidden, 1, config.activation, 1.0, *shares)
-
-    def units(moments: normalise.Moments) -> tuple[Array, Array]:
-        return features.units(moments, floor=config.deviation_floor)
+    view = features.view(config.inputs, spec, floor=config.deviation_floor, embed=config.embed)
+    units, sizes = view.units, view.sizes and view.sizes + ((2,) if steps else ())
+    form = {"outputs": 1, "activation": config.activation, "dropout": config.dropout}
+    form["input_dropout"] = config.input_dropout
+    module = MLP(() if config.shaped else config.hidden, sizes=sizes, **form)
+    shaping = MLP(config.hidden, sizes=spec.obs_sizes if config.embed else (), **form)
 
     def look(mean: Array, std: Array, rows: Transition) -> Inputs:
-        x = features.standardise(mean, std, features.select(config.inputs, spec, rows))
+        x = features.standardise(mean, std, view.select(config.inputs, rows))
         successor = x[..., :0]
         if config.shaped:
-            after = features.select("next_s", spec, rows)
+            after = view.select("next_s", rows)
             successor = features.standardise(mean[:width], std[:width], after)
         log_prob = jnp.zeros_like(x[..., 0])
         if config.subtract_log_policy and rows.log_prob is not None:
@@ -180,7 +183,7 @@ def make(config: Config, env: Environment) -> RewardModel:
     def init(key: Key, demos: Demonstrations) -> State:
         rows = transitions(demos, demos.rows)
         valid = jnp.arange(demos.rows.shape[0]) < demos.count
-        moments = features.moments(features.select(config.inputs, spec, rows), valid)
+        moments = features.moments(view.select(config.inputs, rows), valid)
         first = jax.tree.map(lambda x: x[:1], look(*units(moments), rows))
         key_g, key_h = jax.random.split(key)
         network = {"g": module.init(key_g, first.x)}
@@ -245,7 +248,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         key_loss, *keys = jax.random.split(key, 3)
         hyper, moments = state.hyper, state.moments
         if config.normalise == "pooled":
-            both = [features.select(config.inputs, spec, rows) for rows in (agent, expert)]
+            both = [view.select(config.inputs, rows) for rows in (agent, expert)]
             moments = normalise.update(moments, jnp.concatenate(both))
         rows = [look(*units(moments), rows) for rows in (agent, expert)]
         if steps:
@@ -262,10 +265,8 @@ def make(config: Config, env: Environment) -> RewardModel:
         updates, opt_state = ADAM.update(grads, state.optimiser)
         rate, decay = hyper.learning_rate, hyper.weight_decay
         network = jax.tree.map(lambda p, u: p - rate * (u + decay * p), state.network, updates)
-        state = dataclasses.replace(
-            state, network=network, singular=singular, moments=moments, optimiser=opt_state
-        )
-        return state, metrics | found
+        state = dataclasses.replace(state, network=network, singular=singular, moments=moments)
+        return dataclasses.replace(state, optimiser=opt_state), metrics | found
 
     return RewardModel(
         init=init,
@@ -288,6 +289,8 @@ def _check(config: Config) -> None:
             raise unknown(kind, name, known)
     at_least(1, batch_size=config.batch_size)
     at_least(0, absorbing_steps=config.absorbing_steps, reward_bound=config.reward_bound)
+    if config.embed and (config.loss == "mixup" or config.input_dropout):
+        raise UserError("embed looks whole numbers up: expected no mixup and input_dropout 0.")
     for name in ("input_dropout", "dropout"):
         if not 0.0 <= getattr(config, name) < 1.0:
             raise UserError(f"{name} must be from 0 to below 1, found {getattr(config, name)}")

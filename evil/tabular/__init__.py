@@ -11,6 +11,6 @@ optimisers.py   SGD, Adam, exponentiated gradient, L-BFGS
 fitting.py      what the three methods share: a convex loss of the reward
 maxent.py mce.py relent.py      maximum entropy, causal entropy, relative entropy
 worlds.py       environments as finite worlds
-policies.py     tables as policies
+policies.py     tables as policies, and policies as tables
 distances.py    how far a reward is from the true one
 """

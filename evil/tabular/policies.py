@@ -1,4 +1,4 @@
-"""Tables as policies: what acts upon observations, with or without regard of time.
+"""Tables as policies, with or without regard of time, and policies as tables.
 
 The parameters are `{"table": probabilities}`.
 """
@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil.seams import Key, Policy, PyTree
+from evil.errors import UserError
+from evil.seams import Key, Policy, PyTree, Transition
 
 
 def make(
@@ -41,3 +42,24 @@ def make(
         return () if horizon is None else jnp.zeros(batch, jnp.int32)
 
     return Policy(params={"table": table}, act=act, memory=memory)
+
+
+def tabulate(policy: Policy, obs: Array, num_actions: int) -> Array:
+    """The probabilities `[S, A]` of a policy in states that look like `obs [S, ...]`.
+
+    UserError for a policy that cannot say how likely its actions are.
+    """
+    if policy.log_prob is None:
+        raise UserError("a table of a policy needs its log_prob, found none.")
+    shape = obs.shape[0], num_actions
+    seen = jnp.broadcast_to(obs[:, None], (*shape, *obs.shape[1:]))
+    nothing = jnp.zeros(shape)
+    asked = Transition(
+        obs=seen,
+        action=jnp.broadcast_to(jnp.arange(num_actions, dtype=jnp.int32)[None], shape),
+        next_obs=seen,
+        reward=nothing,
+        terminated=nothing > 0,
+        truncated=nothing > 0,
+    )
+    return jnp.exp(policy.log_prob(policy.params, asked))

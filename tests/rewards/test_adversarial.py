@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evil.demonstrations import from_episodes
 from evil.errors import UserError
 from evil.networks.mlp import MLP, apply
 from evil.rewards import adversarial, features
 from evil.rewards.adversarial import Config, Inputs
+from evil.seams import Environment, Spec, Transition
 from tests.rewards.blobs import DEMOS, ENV, SPEC, rows
 
 SMALL = Config(
@@ -140,3 +142,70 @@ def test_all_three_in_order():
 def test_bad_options_are_the_users_error(changes, said):
     with pytest.raises(UserError, match=said):
         adversarial.make(dataclasses.replace(SMALL, **changes), ENV)
+
+
+GRID = Spec(name="grid", obs_shape=(2,), obs_sizes=(3, 4), time_limit=10, num_actions=2)
+NUMBERS = jnp.arange(24)
+
+
+def walked(count):
+    """Each of 3 x 4 cells with each of two actions, `count` times."""
+    number = jnp.repeat(NUMBERS, count)
+    zeros = jnp.zeros(number.shape)
+    cells = jnp.stack(jnp.divmod(number // 2, 4), -1).astype(jnp.float32)
+    return Transition(
+        obs=cells,
+        action=number % 2,
+        next_obs=cells,
+        reward=zeros,
+        terminated=(number == 23),
+        truncated=zeros > 0,
+    )
+
+
+def test_a_table_holds_one_logit_for_each_state_and_action():
+    env = Environment(spec=GRID, params=(), reset=None, step=None)
+    config = Config(
+        hidden=(), embed=True, loss="binary", learning_rate=0.1, weight_decay=0.0, absorbing_steps=5
+    )
+    model = adversarial.make(config, env)
+    every = walked(1)
+    demos = from_episodes([{"obs": np.zeros((3, 2), np.float32), "action": np.zeros(2, np.int32)}])
+    agent = jax.tree.map(lambda x: jnp.tile(x, (12, *[1] * (x.ndim - 1))), every)
+    wanted = (NUMBERS % 2 == 0) & (NUMBERS < 12)  # the expert does only these
+    rows = jnp.tile(jnp.flatnonzero(wanted, size=6), 48)
+    expert = jax.tree.map(lambda x: x[rows], every)
+
+    def train(key):
+        def one(state, key):
+            return model.update(key, state, agent, expert)
+
+        state, _ = jax.lax.scan(one, model.init(key, demos), jax.random.split(key, 60))
+        return model.params(state), model.score.apply(model.params(state), (), every)[0]
+
+    params, paid = jax.jit(train)(jax.random.key(0))
+    (table,) = jax.tree.leaves(params["network"])
+    assert table.shape == (24 * 2, 1)
+    table = np.asarray(table).reshape(3, 4, 2, 2)  # row, column, action, absorbing or not
+    # The best logit is the log ratio of frequencies: the agent, which ends once in 24 steps and
+    # then stays in the absorbing state for five, does each of them a 29th of the time.
+    np.testing.assert_allclose(paid[wanted], np.log(29 / 6), atol=0.3)
+    assert (paid[~wanted] < -2.0).all()
+    # What follows the end is paid at once, as five steps in the absorbing state's own row.
+    assert table[0, 0, 0, 1] < 0.0  # only the agent was ever there
+    np.testing.assert_allclose(paid[:-1], table[..., 0].reshape(-1)[:-1], rtol=1e-6)
+    np.testing.assert_allclose(paid[-1], table[2, 3, 1, 0] + 5 * table[0, 0, 0, 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "spec", "message"),
+    [
+        ({}, SPEC, "embed looks whole numbers up in a table, but those of still are not"),
+        ({"loss": "mixup"}, GRID, "expected no mixup"),
+        ({"input_dropout": 0.1}, GRID, "input_dropout 0"),
+    ],
+)
+def test_what_cannot_be_looked_up_is_refused(changes, spec, message):
+    env = Environment(spec=spec, params=(), reset=None, step=None)
+    with pytest.raises(UserError, match=message):
+        adversarial.make(Config(embed=True, **changes), env)

@@ -1,5 +1,6 @@
 """Planning, occupancy and paths on worlds small enough for pen, paper and linear algebra."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -7,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evil import environments, normalise
+from evil.environments import gridworld50
 from evil.errors import UserError
+from evil.learners import policies as learned
+from evil.networks import actor_critic
 from evil.tabular import mdp as mdps
-from evil.tabular import occupancy, paths, planning
+from evil.tabular import occupancy, paths, planning, policies
 
 RANDOM = np.random.default_rng(0)
 TRANSITION = RANDOM.dirichlet(np.ones(5), (5, 3))
@@ -128,3 +133,18 @@ def test_paths_of_one_length_that_do_not_exist_leave_a_uniform_policy():
 def test_impossible_plans_are_refused(given, words):
     with pytest.raises(UserError, match=words):
         planning.check(*given)
+
+
+def test_a_policy_as_a_table() -> None:
+    env = environments.make("gridworld50")
+    config = actor_critic.Config(hidden=(), embed=True)
+    module = actor_critic.make(config, env.spec)
+    params = {"network": module.init(jax.random.key(0), jnp.zeros((1, 2)))}
+    policy = learned.make(config, module, params | {"obs_moments": normalise.init((2,))})
+    states = jnp.array([0, 51, 2499])
+    found = policies.tabulate(policy, gridworld50.observe(states), 4)
+    logits = params["network"]["params"]["actor_network"]["output"]["table"]
+    np.testing.assert_allclose(found, jax.nn.softmax(logits[states]), rtol=1e-5)
+    mute = dataclasses.replace(policy, log_prob=None)
+    with pytest.raises(UserError, match="needs its log_prob"):
+        policies.tabulate(mute, gridworld50.observe(states), 4)

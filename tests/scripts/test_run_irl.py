@@ -215,3 +215,18 @@ def test_the_users_own_demonstrations(run_irl: Call, tmp_path: Path) -> None:
     assert code == 2
     assert "obs" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_on_whole_numbers_gail_is_played_with_tables() -> None:
+    from evil import environments
+    from evil.experiments import presets, recipes
+    from evil.imitation import irl
+    from evil.rewards import adversarial
+
+    config = presets.recovery("gridworld50", "quick", irl_plus=False, recipe="gail")
+    assert config.algorithm.learner.network.embed
+    assert config.algorithm.reward.member == recipes.TABLE
+    irl.make(config.algorithm, environments.make("gridworld50"))
+    elsewhere = presets.recovery("cartpole", "quick", irl_plus=False, recipe="gail")
+    member = elsewhere.algorithm.reward.member
+    assert isinstance(member, adversarial.Config) and not member.embed

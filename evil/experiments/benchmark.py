@@ -52,7 +52,8 @@ def throughput(env_name: str, turns: int = 7) -> dict[str, Any]:
     config = presets.recovery(env_name, "quick", irl_plus=True)
     env = environments.make(config.env)
     demos, _ = catalogue.demonstrations(env.spec)
-    learner_config = presets.size(config.env, "quick").learner
+    learner_config = config.algorithm.learner
+    assert isinstance(learner_config, ppo.Config)
     learner = ppo.make(learner_config, env, fixed.real())
     game = irl.make(config.algorithm, env)
     key = jax.random.key(0)

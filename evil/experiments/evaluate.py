@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evil.config import from_dict, to_dict
 from evil.demonstrations import catalogue
 from evil.errors import UserError, unknown
 from evil.evaluation import episodes, rendering
@@ -88,7 +89,8 @@ def load(found: dict[str, Path], *, deterministic: bool) -> list[Loaded]:
     for name, path in found.items():
         meta = weights.describe(path)
         mode = deterministic or meta.get("actions") == "mode"
-        world = json.dumps([meta.get(part) for part in ("kind", "config", "env", "backend")])
+        described = {part: meta.get(part) for part in ("kind", "env", "backend")}
+        world = json.dumps(described | {"config": _complete(meta.get("config"))})
         first = alike.get(f"{mode} {world}")
         if first is None:
             env, policy = artefacts.load_policy(path, deterministic=mode)
@@ -102,6 +104,11 @@ def load(found: dict[str, Path], *, deterministic: bool) -> list[Loaded]:
     if len(worlds) > 1:
         raise UserError(f"these policies are for {' and '.join(sorted(worlds))}: choose --policy.")
     return loaded
+
+
+def _complete(config: Any) -> Any:
+    """A config with the defaults of fields that were not there yet when it was written."""
+    return to_dict(from_dict(config)) if isinstance(config, dict) else config
 
 
 def play(loaded: list[Loaded], key: Key, num_episodes: int) -> dict[str, Played]:

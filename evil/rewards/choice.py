@@ -1,8 +1,13 @@
-"""The rewards that there are to choose from, as the type of a field that admits any of them."""
+"""The rewards that there are to choose from, as the type of a field that admits any of them.
+
+Their configs have one name between them, so command lines are told another.
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from tyro.conf import subcommand
 
 from evil.rewards import (
     adversarial,
@@ -16,12 +21,12 @@ from evil.rewards import (
 )
 
 AnyConfig: TypeAlias = (
-    ensemble.Config
-    | moment_matching.Config
-    | adversarial.Config
-    | kernel.Config
-    | support.Config
-    | disagreement.Config
-    | coupling.Config
-    | labels.Config
+    Annotated[ensemble.Config, subcommand("ensemble")]
+    | Annotated[moment_matching.Config, subcommand("moment_matching")]
+    | Annotated[adversarial.Config, subcommand("adversarial")]
+    | Annotated[kernel.Config, subcommand("kernel")]
+    | Annotated[support.Config, subcommand("support")]
+    | Annotated[disagreement.Config, subcommand("disagreement")]
+    | Annotated[coupling.Config, subcommand("coupling")]
+    | Annotated[labels.Config, subcommand("labels")]
 )

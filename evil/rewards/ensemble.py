@@ -10,11 +10,12 @@ Reference: sapora2024evil
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from tyro.conf import subcommand
 
 from evil import registry
 from evil.errors import at_least, unknown
@@ -28,7 +29,10 @@ REDUCTIONS = ("mean", "minimum", "mean_minus_deviation")
 class Config:
     """An ensemble of reward models."""
 
-    member: moment_matching.Config | adversarial.Config = moment_matching.Config()
+    member: (
+        Annotated[moment_matching.Config, subcommand("moment_matching")]
+        | Annotated[adversarial.Config, subcommand("adversarial")]
+    ) = moment_matching.Config()
     """What each member is."""
     size: int = 5
     """Number of members."""

@@ -75,9 +75,11 @@ def large() -> World:
     """The 50x50 gridworld; features are row and column between -1 and 1."""
     env, size = gridworld50.make(), gridworld50.SIZE
     states = jnp.arange(size * size, dtype=jnp.int32)
+    # Where actions are executed as intended, no product with a matrix needs to say so.
+    certain = dataclasses.replace(large_mdp(env.params), dynamics=Grid(rows=size, columns=size))
     return World(
         spec=env.spec,
-        mdp=large_mdp(env.params),
+        mdp=certain,
         state_of=gridworld50.cell_of,
         features=gridworld50.observe(states) * (2.0 / (size - 1)) - 1.0,
         map=Map((size, size), np.arange(size * size), gridworld50.MOVES),

@@ -1,7 +1,5 @@
 """Exact values on the 50x50 gridworld that were computed elsewhere, by other means."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +11,7 @@ from evil.tabular.dynamics import Table
 from evil.tabular.mdp import in_form
 
 WORLD = worlds.make("gridworld50")
-MDP = dataclasses.replace(
-    WORLD.mdp, dynamics=dataclasses.replace(WORLD.mdp.dynamics, execution=None)
-)
+MDP = WORLD.mdp
 SLIPPERY = worlds.large_mdp(
     gridworld50.Params(
         payment=gridworld50.default_params().payment,
@@ -97,10 +93,12 @@ def test_the_gradient_of_the_soft_value_is_the_occupancy(discount):
                                rtol=0.2)  # fmt: skip
 
 
-def test_grid_and_table_plan_alike():
-    table = in_form(MDP, Table)
-    values = [planning.finite(mdp, mdp.reward, 200).values[0] for mdp in (MDP, table)]
-    np.testing.assert_allclose(*values, rtol=1e-6)
+def test_forms_plan_alike():
+    noisy = worlds.large_mdp(gridworld50.default_params())  # by a matrix that is the identity
+    forms = (MDP, in_form(MDP, Table), noisy)
+    first, *others = (planning.finite(mdp, mdp.reward, 200).values[0] for mdp in forms)
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-6)
 
 
 def test_the_environment_is_the_world():

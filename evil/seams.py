@@ -53,15 +53,6 @@ class Step:
 
 
 @pytree
-class Origin:
-    """Where the rows come from that a learner draws from its replay."""
-
-    is_expert: Array  # bool
-    is_old: Array  # bool: the agent's, of an earlier round
-    episodes: Array  # int32: how many of the agent's had ended when the present round began
-
-
-@pytree
 class Transition:
     """Steps as rewards and learners see them; every leaf has the same leading axes."""
 
@@ -72,7 +63,7 @@ class Transition:
     terminated: Array
     truncated: Array
     log_prob: Array | None = None  # of the action under the policy in question, where known
-    origin: Origin | None = None
+    origin: PyTree = None  # which of these rows are the expert's, where a learner mixes them in
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,18 @@ from jax import Array
 
 from evil.errors import UserError
 from evil.pytrees import pytree, select
-from evil.seams import Key, Origin, PyTree, Score, Transition
+from evil.seams import Key, PyTree, Score, Transition
 
 FOR_EVER = 2**31 - 1
+
+
+@pytree
+class Origin:
+    """Where the rows come from that a learner draws from its replay: `Transition.origin`."""
+
+    is_expert: Array  # bool
+    is_old: Array  # bool: the agent's, of an earlier round
+    episodes: Array  # int32: how many of the agent's had ended when the present round began
 
 
 @pytree

@@ -98,14 +98,13 @@ class Score:
 
     `apply(params, carry, transitions [T, B]) -> (rewards [T, B], carry)`. Rewards without episode
     memory have carry `()`; build those with `evil.rewards.memoryless`. `bonus` reads the same
-    parameters and is added after a learner has put the rewards into its own units. `expert(params,
-    key, num)` gives rows of the expert's, for learners that learn from those as well.
+    parameters and is added after a learner has put the rewards into its own units.
     """
 
     apply: Callable[[PyTree, PyTree, Transition], tuple[Array, PyTree]]
     memory: Callable[[int], PyTree] = lambda batch: ()
     bonus: Score | None = None
-    expert: Callable[[PyTree, Key, int], Transition] | None = None
+    expert: Callable[[PyTree, Key, int], Transition] | None = None  # (params, key, N) -> its rows
     reads_origin: bool = False  # whether it means anything only to learners that mix rows
 
 

@@ -219,7 +219,7 @@ def test_the_users_own_demonstrations(run_irl: Call, tmp_path: Path) -> None:
 
 def test_on_whole_numbers_gail_is_played_with_tables() -> None:
     from evil import environments
-    from evil.experiments import presets, recipes
+    from evil.experiments import presets, recipes, recover
     from evil.imitation import irl
     from evil.rewards import adversarial
 
@@ -230,3 +230,5 @@ def test_on_whole_numbers_gail_is_played_with_tables() -> None:
     elsewhere = presets.recovery("cartpole", "quick", irl_plus=False, recipe="gail")
     member = elsewhere.algorithm.reward.member
     assert isinstance(member, adversarial.Config) and not member.embed
+    for one in (config, elsewhere, presets.recovery("cartpole", "quick", irl_plus=True)):
+        assert command.parse(recover.Config, "", lambda _, one=one: one, [], [])[0] == one

@@ -56,9 +56,9 @@ def test_bc_needs_states_to_be_shown() -> None:
     assert names["lost"][0] > names["lost"][-1]
 
 
-def test_dagger_comes_close_to_the_expert_and_so_does_its_control() -> None:
-    exact = run("dagger")["metrics"]["exact"]
-    assert (exact[:, 0] < 0.0).all() and (exact[:, -1] > 6.0).all()
+def test_dagger_comes_close_to_the_expert() -> None:
+    ours, _control = run("dagger")["metrics"]["exact"]
+    assert ours[0] < -10.0 and ours[-1] > 6.0
 
 
 def test_maxent_comes_close_to_the_expert() -> None:

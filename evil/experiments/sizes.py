@@ -123,7 +123,7 @@ def _evolve_quickly(env: str, chosen: Size) -> Evolving:
         final_restart_rate=0.0,  # the areas that count are those of whole episodes
     )
     if env == "gridworld":
-        # No potential makes such short lives better; from zero its ranks come closest to the value's.
+        # No potential makes such lives better; from zero its ranks come closest to the value's.
         learner = dataclasses.replace(learner, num_steps=10)
         strategy = strategies.Config(population=32, std=0.1, learning_rate=0.05, momentum=0.9)
         return Evolving(Size(learner, 30), generations=120, strategy=strategy, init="zero")

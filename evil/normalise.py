@@ -44,15 +44,15 @@ def update(moments: Moments, batch: Array) -> Moments:
     )
 
 
-def statistics(x: Array, count: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of the first `count` rows of `x [N, ...]`.
+def of_rows(x: Array, count: Array) -> Moments:
+    """Moments of the first `count` rows of `x [N, ...]`.
 
-    The deviation is the population's and is not floored: a constant feature has exactly zero.
+    The variance is the population's and is not floored: a constant feature has exactly zero.
     """
     valid = (jnp.arange(x.shape[0]) < count).reshape((-1,) + (1,) * (x.ndim - 1))
     mean = jnp.sum(jnp.where(valid, x, 0.0), axis=0) / count
     squares = jnp.sum(jnp.where(valid, (x - mean[None]) ** 2, 0.0), axis=0)
-    return mean, jnp.sqrt(squares / count)
+    return Moments(count=count.astype(jnp.float32), mean=mean, variance=squares / count)
 
 
 def deviation(moments: Moments) -> Array:

@@ -9,9 +9,9 @@ catalogue.py        the experts that come with the library
 from evil.demonstrations.demonstrations import (
     Demonstrations,
     from_episodes,
+    moments_of,
     returns,
     sample,
-    statistics,
     transitions,
 )
 from evil.demonstrations.files import load, save
@@ -22,10 +22,10 @@ __all__ = [
     "choose",
     "from_episodes",
     "load",
+    "moments_of",
     "returns",
     "sample",
     "save",
     "split",
-    "statistics",
     "transitions",
 ]

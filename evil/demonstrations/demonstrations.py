@@ -5,7 +5,7 @@ Axes: E episodes, T steps (the longest episode), N rows in use, A the length of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -105,12 +105,9 @@ def sample(key: Key, demos: Demonstrations, num: int) -> Transition:
     return transitions(demos, demos.rows[index])
 
 
-def statistics(demos: Demonstrations) -> tuple[Array, Array]:
-    """Mean and standard deviation of the observations in use, feature by feature.
-
-    The deviation is the population's and is not floored: a constant feature has exactly zero.
-    """
-    return normalise.statistics(transitions(demos, demos.rows).obs, demos.count)
+def moments_of(demos: Demonstrations, chosen: Callable[[Transition], Array]) -> normalise.Moments:
+    """Moments of what is `chosen` of the steps in use, feature by feature; none is floored."""
+    return normalise.of_rows(chosen(transitions(demos, demos.rows)), demos.count)
 
 
 def returns(demos: Demonstrations) -> Array:

@@ -30,6 +30,7 @@ from evil.experiments.sizes import (
     Size,
 )
 from evil.imitation import bc, dagger, irl
+from evil.learners import ppo
 from evil.networks import actor_critic
 from evil.rewards import ensemble, moment_matching, potential
 from evil.shaping import evil
@@ -49,7 +50,7 @@ def resolve(preset: str) -> Preset:
     return "quick" if jax.default_backend() == "cpu" else "paper"
 
 
-def size(env: str, preset: Preset) -> Size:
+def size(env: str, preset: Preset) -> Size[ppo.Config]:
     """The learner for an environment, by its canonical name, and its number of iterations."""
     if preset == "smoke":
         learner = dataclasses.replace(QUICK.get(env, Size(SMALL, 0)).learner, **SMOKE)
@@ -259,10 +260,12 @@ def expert(
     if learner not in LEARNERS:
         raise unknown("learner", learner, LEARNERS)
     name = environments.canonical(env)
-    chosen, off_policy = size(name, "quick"), sizes_sac.budget(name)
-    usual = EXPERT_ITERATIONS.get(name, 2 * chosen.iterations)
     if learner == "sac":
-        usual = off_policy.iterations
+        chosen = sizes_sac.size(name)
+        usual = chosen.iterations
+    else:
+        chosen = size(name, "quick")
+        usual = EXPERT_ITERATIONS.get(name, 2 * chosen.iterations)
     iterations = usual if iterations is None else iterations
     at_least(1, iterations=iterations)
     return experts.Config(
@@ -270,5 +273,5 @@ def expert(
         backend=backend,
         iterations=iterations,
         num_seeds=2,
-        learner=off_policy.learner if learner == "sac" else chosen.for_iterations(iterations),
+        learner=chosen.for_iterations(iterations),
     )

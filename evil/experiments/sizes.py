@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
-from evil.learners import ppo
+from evil.learners import ppo, sac
 from evil.networks import actor_critic
 from evil.shaping import strategies
 
+L = TypeVar("L", ppo.Config, sac.Config)
+
 
 @dataclasses.dataclass(frozen=True)
-class Size:
+class Size(Generic[L]):
     """A learner and for how long it learns."""
 
-    learner: ppo.Config
+    learner: L
     iterations: int
     anneals: bool = True  # whether step size and entropy bonus fall over the run
 
-    def for_iterations(self, iterations: int) -> ppo.Config:
+    def for_iterations(self, iterations: int) -> L:
         """The learner as it is for a run of so many iterations."""
         falling = iterations if self.anneals else 0
         return dataclasses.replace(self.learner, anneal_iterations=falling)
@@ -106,13 +108,13 @@ PAPER = {
 class Evolving:
     """Whose learning is to become fast, and how much evolution that is worth."""
 
-    size: Size
+    size: Size[ppo.Config]
     generations: int
     strategy: strategies.Config
     init: Literal["zero", "critic"] = "critic"  # from which fewer generations do
 
 
-def _evolve_quickly(env: str, chosen: Size) -> Evolving:
+def _evolve_quickly(env: str, chosen: Size[ppo.Config]) -> Evolving:
     """Minutes on two cores: small rollouts, short lives."""
     learner = dataclasses.replace(
         chosen.learner,
@@ -135,12 +137,12 @@ def _evolve_quickly(env: str, chosen: Size) -> Evolving:
     )
 
 
-def _evolve_at_once(env: str, chosen: Size) -> Evolving:
+def _evolve_at_once(env: str, chosen: Size[ppo.Config]) -> Evolving:
     del env
     return Evolving(dataclasses.replace(chosen, iterations=3), 2, strategies.Config(population=4))
 
 
-def _evolve_as_published(env: str, chosen: Size) -> Evolving:
+def _evolve_as_published(env: str, chosen: Size[ppo.Config]) -> Evolving:
     rate = 1e-3 if env in ("ant", "humanoid") else 2e-3
     return Evolving(
         Size(chosen.learner, min(chosen.iterations, 1000), anneals=False),

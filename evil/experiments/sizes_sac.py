@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from evil.experiments.sizes import Size
 from evil.learners import sac
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """A learner and for how long it learns."""
-
-    learner: sac.Config
-    iterations: int
 
 
 def _hidden(config: sac.Config, *widths: int) -> sac.Config:
@@ -29,14 +22,14 @@ SMALL = _hidden(
     64,
 )
 
-BUDGETS = {
-    "pendulum": Budget(dataclasses.replace(SMALL, discount=0.95), 300),
-    "cartpole": Budget(SMALL, 400),
-    "gridworld": Budget(SMALL, 200),
-    "reacher": Budget(dataclasses.replace(SMALL, discount=0.95), 2000),
+SIZES = {
+    "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 300),
+    "cartpole": Size(SMALL, 400),
+    "gridworld": Size(SMALL, 200),
+    "reacher": Size(dataclasses.replace(SMALL, discount=0.95), 2000),
 }
 
 
-def budget(env: str) -> Budget:
+def size(env: str) -> Size[sac.Config]:
     """The learner for an environment, by its canonical name, and its number of iterations."""
-    return BUDGETS.get(env, Budget(DEFAULT, 4000))
+    return SIZES.get(env, Size(DEFAULT, 4000))

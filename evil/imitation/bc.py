@@ -105,7 +105,7 @@ def training(demos: Demonstrations, held_out: Array) -> Demonstrations:
 
 def obs_moments(demos: Demonstrations) -> normalise.Moments:
     """Moments of the observations in use, held out or not: the policy meets them all."""
-    return cloning.moments(demos.count, *demonstrations.statistics(demos))
+    return cloning.moments(demonstrations.moments_of(demos, lambda steps: steps.obs))
 
 
 def optimiser(hyper: Hyper) -> optax.GradientTransformation:

@@ -11,6 +11,7 @@ discrete actions nll is the cross-entropy with the action that was taken.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Protocol
 
@@ -134,15 +135,11 @@ def bounded(network: PyTree) -> PyTree:
     return {**network, "params": {**params, "log_std": log_std}}
 
 
-def moments(count: Array, mean: Array, deviation: Array) -> normalise.Moments:
-    """Moments by which a clone standardises its observations.
+def moments(seen: normalise.Moments) -> normalise.Moments:
+    """Moments by which a clone standardises observations, given those of what it has seen.
 
     An observation that never varies keeps unit variance, so that a change of it during play, to
     which the network was never trained to react, is not blown up.
     """
-    varies = deviation > CONSTANT * (1.0 + jnp.abs(mean))
-    return normalise.Moments(
-        count=count.astype(jnp.float32),
-        mean=mean,
-        variance=jnp.where(varies, jnp.square(deviation), 1.0),
-    )
+    varies = jnp.sqrt(seen.variance) > CONSTANT * (1.0 + jnp.abs(seen.mean))
+    return dataclasses.replace(seen, variance=jnp.where(varies, seen.variance, 1.0))

@@ -157,9 +157,7 @@ def make(
     def learn(state: State, key: Key, rows: PyTree, mask: Array, updates: int):
         """The state with more rows in the aggregate, fitted to all of them, and the mean loss."""
         whole = aggregate.append(state.aggregate, rows, mask)
-        moments = cloning.moments(
-            whole.count, *normalise.statistics(whole.rows["obs"], whole.count)
-        )
+        moments = cloning.moments(normalise.of_rows(whole.rows["obs"], whole.count))
 
         def loss(network: PyTree, key: Key) -> Array:
             batch = aggregate.sample(key, whole, config.batch_size)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from evil import normalise, schedules
+from evil import descent, normalise, schedules
 from evil.environments import episodes
 from evil.errors import at_least
 from evil.learners import estimates, losses, minibatches, policies, returns, rollout, scoring
@@ -167,9 +167,7 @@ def improve(
         network, opt_state = carry
         grads, metrics = gradient(network, module, rows, hyper, config, key)
         metrics["learner/gradient_norm"] = optax.tree.norm(grads)
-        updates, opt_state = transform.update(grads, opt_state, network)
-        network = jax.tree.map(lambda p, u: p - rate * u, network, updates)
-        return (network, opt_state), metrics
+        return descent.descend(transform, grads, opt_state, network, rate=rate), metrics
 
     (network, opt_state), metrics = minibatches.passes(
         key,

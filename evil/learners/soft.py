@@ -18,14 +18,13 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from evil import descent
 from evil.distributions.family import bounds
 from evil.networks.actor_critic import ActorCritic
 from evil.networks.critics import Critics
 from evil.networks.mlp import apply
 from evil.pytrees import pytree
 from evil.seams import Key, Metrics, PyTree, Spec
-
-ADAM = optax.scale_by_adam()
 
 
 @pytree
@@ -75,7 +74,7 @@ class Networks:
             critics=critics,
             slow_critics=jax.tree.map(jnp.copy, critics),  # donated buffers must be distinct
             log_temperature=log_temperature,
-            optimiser={name: ADAM.init(part) for name, part in learned.items()},
+            optimiser={name: descent.ADAM.init(part) for name, part in learned.items()},
         )
 
     def values(self, critics: PyTree, obs: Array, action: Array) -> Array:
@@ -151,8 +150,10 @@ def update(
     optimiser = dict(weights.optimiser)
 
     def descend(name: str, params: PyTree, grads: PyTree) -> PyTree:
-        steps, optimiser[name] = ADAM.update(grads, optimiser[name])
-        return jax.tree.map(lambda p, s: p - rate * s, params, steps)
+        params, optimiser[name] = descent.descend(
+            descent.ADAM, grads, optimiser[name], params, rate=rate
+        )
+        return params
 
     following, _ = networks.soft_value(
         weights.actor, weights.slow_critics, batch.next_obs, key_next, temperature

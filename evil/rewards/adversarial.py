@@ -24,16 +24,15 @@ import optax
 from jax import Array
 
 from evil import normalise
-from evil.demonstrations.demonstrations import Demonstrations, transitions
+from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
+from evil.descent import ADAM, descend
 from evil.errors import UserError, at_least, unknown
-from evil.networks import spectral
-from evil.networks.mlp import MLP, activation, apply
+from evil.networks import mlp, spectral
+from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
 from evil.rewards import absorbing, contrast, features, logits, memoryless
 from evil.rewards.moment_matching import gradient_penalty
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
-
-ADAM = optax.scale_by_adam()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,10 +180,8 @@ def make(config: Config, env: Environment) -> RewardModel:
         return jnp.clip(found, -bound, bound) if bound else found
 
     def init(key: Key, demos: Demonstrations) -> State:
-        rows = transitions(demos, demos.rows)
-        valid = jnp.arange(demos.rows.shape[0]) < demos.count
-        moments = features.moments(view.select(config.inputs, rows), valid)
-        first = jax.tree.map(lambda x: x[:1], look(*units(moments), rows))
+        found = moments_of(demos, lambda rows: view.select(config.inputs, rows))
+        first = look(*units(found), transitions(demos, demos.rows[:1]))
         key_g, key_h = jax.random.split(key)
         network = {"g": module.init(key_g, first.x)}
         if config.shaped:
@@ -192,7 +189,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         return State(
             network=network,
             singular=spectral.init(network) if config.spectral else (),
-            moments=moments,
+            moments=found,
             optimiser=ADAM.init(network),
             hyper=traced(Hyper, config),
         )
@@ -262,9 +259,8 @@ def make(config: Config, env: Environment) -> RewardModel:
         grads, metrics = jax.grad(loss, has_aux=True)(
             state.network, singular, *rows, hyper, key_loss
         )
-        updates, opt_state = ADAM.update(grads, state.optimiser)
-        rate, decay = hyper.learning_rate, hyper.weight_decay
-        network = jax.tree.map(lambda p, u: p - rate * (u + decay * p), state.network, updates)
+        step = {"rate": hyper.learning_rate, "decay": hyper.weight_decay}
+        network, opt_state = descend(ADAM, grads, state.optimiser, state.network, **step)
         state = dataclasses.replace(state, network=network, singular=singular, moments=moments)
         return dataclasses.replace(state, optimiser=opt_state), metrics | found
 
@@ -278,7 +274,7 @@ def make(config: Config, env: Environment) -> RewardModel:
 
 
 def _check(config: Config) -> None:
-    activation(config.activation)
+    mlp.check(config.hidden, config.activation)
     for kind, name, known in (
         ("reward inputs", config.inputs, features.NAMES),
         ("reward", config.reward, logits.REWARDS),

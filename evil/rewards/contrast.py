@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jax import Array
 
-from evil.seams import Metrics
+from evil.pytrees import T
+from evil.seams import Key, Metrics, Transition
 
 
 def metrics(agent: Array, expert: Array) -> Metrics:
@@ -22,3 +25,15 @@ def metrics(agent: Array, expert: Array) -> Metrics:
         "reward/agent_mean": agent_mean,
         "reward/auc": 0.5 + 0.5 * jnp.sign(difference).mean(),
     }
+
+
+def measuring(
+    paid: Callable[[T, Transition], Array],
+) -> Callable[[Key, T, Transition, Transition], tuple[T, Metrics]]:
+    """The `update` of a reward that is fitted once: the state stays, its `paid` is measured."""
+
+    def update(key: Key, state: T, agent: Transition, expert: Transition) -> tuple[T, Metrics]:
+        del key
+        return state, metrics(paid(state, agent), paid(state, expert))
+
+    return update

@@ -22,11 +22,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil.demonstrations.demonstrations import Demonstrations, transitions
+from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
 from evil.errors import UserError, at_least, unknown
 from evil.pytrees import pytree
 from evil.rewards import contrast, features
-from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Score, Transition
+from evil.seams import Environment, Key, RewardModel, Score, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,64 +108,51 @@ def make(config: Config, env: Environment) -> RewardModel:
 
     def init(key: Key, demos: Demonstrations) -> State:
         del key
-        everything = transitions(demos, demos.rows)
-        valid = jnp.arange(demos.rows.shape[0]) < demos.count
-        moments = features.moments(features.select(config.inputs, spec, everything), valid)
-        deviation = jnp.sqrt(moments.variance)
+        found = moments_of(demos, lambda rows: features.select(config.inputs, spec, rows))
+        deviation = jnp.sqrt(found.variance)
         std = jnp.where(deviation > config.deviation_floor, deviation, 1.0)
         count = jnp.minimum(demos.count, size)
         chosen = jnp.arange(size) * demos.count // jnp.maximum(count, 1)
         spread = demos.rows[jnp.minimum(chosen, demos.count - 1)]
-        rows = look(moments.mean, std, transitions(demos, spread))
-        return State(rows=rows, count=count, mean=moments.mean, std=std)
+        rows = look(found.mean, std, transitions(demos, spread))
+        return State(rows=rows, count=count, mean=found.mean, std=std)
 
-    def params(state: State) -> PyTree:
-        return {"rows": state.rows, "count": state.count, "mean": state.mean, "std": state.std}
-
-    def apart(params: PyTree, x: Array) -> Array:
+    def apart(state: State, x: Array) -> Array:
         """Distances `[..., D]` of standardised steps `[..., F]`."""
-        rows = params["rows"]
+        rows = state.rows
         squares = jnp.sum(jnp.square(x), -1, keepdims=True) - 2.0 * x @ rows.T
         norms = jnp.sum(jnp.square(rows), -1)
         return jnp.sqrt(jnp.maximum(squares + norms.reshape((1,) * (x.ndim - 1) + (-1,)), 0.0))
 
-    def apply(params: PyTree, used: Array, rows: Transition) -> tuple[Array, Array]:
+    def apply(params: State, used: Array, rows: Transition) -> tuple[Array, Array]:
         """Rewards `[T, B]`, after an episode has used up `used [B, D]` of the rows' masses."""
-        mass = jnp.where(jnp.arange(size) < params["count"], limit, 0)
+        mass = jnp.where(jnp.arange(size) < params.count, limit, 0)
         done = rows.terminated | rows.truncated
 
         def step(used: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
             x, ended = inputs
             cost, left, sufficed = jax.vmap(couple, (0, 0, None))(
-                apart(params, x), mass[None] - used, params["count"]
+                apart(params, x), mass[None] - used, params.count
             )
             rewards = jnp.where(sufficed, pay(cost), 0.0)
             return jnp.where(ended[:, None], 0, mass[None] - left), rewards
 
-        used, rewards = jax.lax.scan(step, used, (look(params["mean"], params["std"], rows), done))
+        used, rewards = jax.lax.scan(step, used, (look(params.mean, params.std, rows), done))
         return rewards, used
 
-    def update(
-        key: Key, state: State, agent: Transition, expert: Transition
-    ) -> tuple[State, Metrics]:
-        """Measures what steps would be paid if they were the first of their episodes."""
-        del key
-        found = params(state)
-        first = jnp.where(jnp.arange(size) < state.count, 0.0, jnp.inf)
-
-        def paid(rows: Transition) -> Array:
-            away = apart(found, look(state.mean, state.std, rows)) + first[None]
-            return pay(away.min(axis=-1))
-
-        return state, contrast.metrics(paid(agent), paid(expert))
+    def paid_first(state: State, rows: Transition) -> Array:
+        """What steps would be paid if they were the first of their episodes."""
+        filled = jnp.where(jnp.arange(size) < state.count, 0.0, jnp.inf)
+        away = apart(state, look(state.mean, state.std, rows)) + filled[None]
+        return pay(away.min(axis=-1))
 
     def memory(batch: int) -> Array:
         return jnp.zeros((batch, size), jnp.int32)
 
     return RewardModel(
         init=init,
-        params=params,
+        params=lambda state: state,
         score=Score(apply=apply, memory=memory),
-        update=update,
+        update=contrast.measuring(paid_first),
         batch_size=config.batch_size,
     )

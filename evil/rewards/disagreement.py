@@ -19,13 +19,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil.demonstrations.demonstrations import Demonstrations, transitions
+from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
 from evil.distributions.family import bounds
 from evil.errors import UserError, at_least, unknown
-from evil.networks.mlp import MLP, activation, apply
+from evil.networks import mlp
+from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree
 from evil.rewards import contrast, features, fitting, memoryless
-from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
+from evil.seams import Environment, Key, PyTree, RewardModel, Transition
 
 FORMS = ("ensemble", "dropout")
 REWARDS = ("sign", "penalty", "cost")
@@ -123,14 +124,14 @@ def make(config: Config, env: Environment) -> RewardModel:
         key = jax.random.wrap_key_data(dropped)
         return jax.vmap(lambda row: act(clone, row, key))(x)
 
-    def costs(params: PyTree, rows: Transition) -> Array:
-        x = look(params["mean"], params["std"], rows)
+    def costs(state: State, rows: Transition) -> Array:
+        x = look(state.mean, state.std, rows)
         flat = x.reshape((-1, x.shape[-1]))
         axes = (None if thins else 0, 0, None)
-        clones = params["clones"]
+        clones = state.clones
         if thins:
             clones = jax.tree.map(lambda leaf: leaf[0], clones)
-        opinions = jax.vmap(opinion, axes)(clones, params["dropped"], flat)
+        opinions = jax.vmap(opinion, axes)(clones, state.dropped, flat)
         return spread(opinions.reshape((-1, *x.shape[:-1], opinions.shape[-1])), chosen(rows))
 
     def clone(key: Key, demos: Demonstrations, mean: Array, std: Array) -> PyTree:
@@ -160,50 +161,34 @@ def make(config: Config, env: Environment) -> RewardModel:
 
     def init(key: Key, demos: Demonstrations) -> State:
         key_clones, key_dropped = jax.random.split(key)
-        everything = transitions(demos, demos.rows)
-        valid = jnp.arange(demos.rows.shape[0]) < demos.count
-        moments = features.moments(features.select("s", spec, everything), valid)
-        mean, std = features.units(moments, floor=config.deviation_floor)
+        seen = moments_of(demos, lambda rows: features.select("s", spec, rows))
+        mean, std = features.units(seen, floor=config.deviation_floor)
         keys = jax.random.split(key_clones, 1 if thins else config.members)
-        found = {
-            "clones": jax.vmap(lambda key: clone(key, demos, mean, std))(keys),
-            "dropped": jax.random.key_data(jax.random.split(key_dropped, config.members)),
-            "mean": mean,
-            "std": std,
-        }
-        own = jnp.where(valid, costs(found, everything), jnp.nan)
-        return State(**found, threshold=jnp.nanquantile(own, config.quantile))
+        state = State(
+            clones=jax.vmap(lambda key: clone(key, demos, mean, std))(keys),
+            dropped=jax.random.key_data(jax.random.split(key_dropped, config.members)),
+            threshold=jnp.zeros(()),
+            mean=mean,
+            std=std,
+        )
+        in_use = jnp.arange(demos.rows.shape[0]) < demos.count
+        own = jnp.where(in_use, costs(state, transitions(demos, demos.rows)), jnp.nan)
+        return dataclasses.replace(state, threshold=jnp.nanquantile(own, config.quantile))
 
-    def params(state: State) -> PyTree:
-        return {
-            "clones": state.clones,
-            "dropped": state.dropped,
-            "threshold": state.threshold,
-            "mean": state.mean,
-            "std": state.std,
-        }
-
-    def score(params: PyTree, rows: Transition) -> Array:
-        return reward(costs(params, rows), params["threshold"], config.reward)
-
-    def update(
-        key: Key, state: State, agent: Transition, expert: Transition
-    ) -> tuple[State, Metrics]:
-        del key
-        found = params(state)
-        return state, contrast.metrics(score(found, agent), score(found, expert))
+    def score(params: State, rows: Transition) -> Array:
+        return reward(costs(params, rows), params.threshold, config.reward)
 
     return RewardModel(
         init=init,
-        params=params,
+        params=lambda state: state,
         score=memoryless(score),
-        update=update,
+        update=contrast.measuring(score),
         batch_size=config.batch_size,
     )
 
 
 def _check(config: Config) -> None:
-    activation(config.activation)
+    mlp.check(config.hidden, config.activation)
     for kind, name, known in (
         ("form of disagreement", config.form, FORMS),
         ("reward of disagreement", config.reward, REWARDS),

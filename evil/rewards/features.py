@@ -94,16 +94,6 @@ def standardise(mean: Array, std: Array, features: Array) -> Array:
     return (features - align(mean, features.ndim)) / align(std, features.ndim)
 
 
-def moments(features: Array, valid: Array) -> normalise.Moments:
-    """Moments `[F]` of the rows of `features [N, F]` where `valid [N]`."""
-    where = valid[:, None]
-    return normalise.Moments(
-        count=valid.sum().astype(jnp.float32),
-        mean=jnp.mean(features, axis=0, where=where),
-        variance=jnp.var(features, axis=0, where=where),
-    )
-
-
 def units(moments: normalise.Moments, *, floor: float) -> tuple[Array, Array]:
     """Mean and deviation `[F]` by which features are standardised.
 

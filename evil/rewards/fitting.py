@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 
 from evil.demonstrations.demonstrations import Demonstrations
+from evil.descent import ADAM, descend
 from evil.seams import Key, PyTree
-
-ADAM = optax.scale_by_adam()
 
 
 def fit(
@@ -29,11 +27,7 @@ def fit(
     def step(index: Array, state: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
         params, optimiser = state
         grads = jax.grad(loss)(params, jax.random.fold_in(key, index))
-        steps, optimiser = ADAM.update(grads, optimiser)
-        params = jax.tree.map(
-            lambda p, s: p - learning_rate * (s + weight_decay * p), params, steps
-        )
-        return params, optimiser
+        return descend(ADAM, grads, optimiser, params, rate=learning_rate, decay=weight_decay)
 
     return jax.lax.fori_loop(0, updates, step, (params, ADAM.init(params)))[0]
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil import normalise
-from evil.demonstrations.demonstrations import Demonstrations, sample, transitions
+from evil.demonstrations.demonstrations import Demonstrations, moments_of, sample
 from evil.errors import at_least, unknown
 from evil.pytrees import pytree
 from evil.rewards import contrast, features, levels, memoryless
@@ -100,17 +100,15 @@ def make(config: Config, env: Environment) -> RewardModel:
         return features.standardise(*units, features.select(config.inputs, spec, rows))
 
     def init(key: Key, demos: Demonstrations) -> State:
-        everything = transitions(demos, demos.rows)
-        valid = jnp.arange(demos.rows.shape[0]) < demos.count
-        moments = features.moments(features.select(config.inputs, spec, everything), valid)
-        expert = look(moments, sample(key, demos, config.expert_rows))
+        found = moments_of(demos, lambda rows: features.select(config.inputs, spec, rows))
+        expert = look(found, sample(key, demos, config.expert_rows))
         among = bandwidth(expert, expert)
         return State(
             expert=expert,
             agent=jnp.zeros((config.batch_size, expert.shape[-1])),
             bandwidths=jnp.stack([among, among]),
             baseline=jnp.zeros(()),
-            moments=moments,
+            moments=found,
             count=jnp.zeros((), jnp.int32),
         )
 

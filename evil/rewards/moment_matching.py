@@ -31,7 +31,8 @@ import optax
 from jax import Array
 
 from evil import normalise, schedules
-from evil.demonstrations.demonstrations import Demonstrations, transitions
+from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
+from evil.descent import descend
 from evil.errors import at_least, unknown
 from evil.networks import mlp, spectral
 from evil.networks.mlp import MLP, apply
@@ -188,16 +189,15 @@ def make(config: Config, env: Environment) -> RewardModel:
         return form.fitted(output(network, inputs))
 
     def init(key: Key, demos: Demonstrations) -> State:
-        rows = transitions(demos, demos.rows)
-        valid = jnp.arange(demos.rows.shape[0]) < demos.count
-        moments = features.moments(features.select(config.inputs, spec, rows), valid)
-        network = module.init(key, inputs_of(*units(moments), rows)[:1])
+        found = moments_of(demos, lambda rows: features.select(config.inputs, spec, rows))
+        first = transitions(demos, demos.rows[:1])
+        network = module.init(key, inputs_of(*units(found), first))
         hyper = traced(Hyper, config)
         return State(
             network=network,
             average=network,
             singular=spectral.init(network) if config.spectral else (),
-            moments=moments,
+            moments=found,
             baseline=jnp.zeros(()),
             optimiser=optimiser(hyper).init(network),
             count=jnp.zeros((), jnp.int32),
@@ -257,9 +257,13 @@ def make(config: Config, env: Environment) -> RewardModel:
             config.schedule_updates,
             state.count,
         )
-        updates, opt_state = optimiser(hyper).update(grads, state.optimiser, state.network)
-        network = jax.tree.map(
-            lambda p, u: p - rate * (u + hyper.weight_decay * p), state.network, updates
+        network, opt_state = descend(
+            optimiser(hyper),
+            grads,
+            state.optimiser,
+            state.network,
+            rate=rate,
+            decay=hyper.weight_decay,
         )
         keep = hyper.averaging
         paid = form.paid(output(params(state)["network"], exact[0]))  # as policies: without noise

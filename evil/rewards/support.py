@@ -17,12 +17,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil.demonstrations.demonstrations import Demonstrations, transitions
+from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
 from evil.errors import UserError, at_least, unknown
-from evil.networks.mlp import MLP, activation, apply
+from evil.networks import mlp
+from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree
 from evil.rewards import contrast, features, fitting, memoryless
-from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
+from evil.seams import Environment, Key, PyTree, RewardModel, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +93,8 @@ def make(config: Config, env: Environment) -> RewardModel:
 
     def init(key: Key, demos: Demonstrations) -> State:
         key_target, key_predictor, key_rows, key_fit = jax.random.split(key, 4)
-        everything = transitions(demos, demos.rows)
-        valid = jnp.arange(demos.rows.shape[0]) < demos.count
-        moments = features.moments(features.select(config.inputs, spec, everything), valid)
-        mean, std = features.units(moments, floor=config.deviation_floor)
+        seen = moments_of(demos, lambda rows: features.select(config.inputs, spec, rows))
+        mean, std = features.units(seen, floor=config.deviation_floor)
         rows = fitting.shuffled(key_rows, demos)
         apart = jnp.ceil(config.held_out * demos.count).astype(jnp.int32)  # the first so many
         first = look(mean, std, transitions(demos, rows[:1]))
@@ -121,37 +120,22 @@ def make(config: Config, env: Environment) -> RewardModel:
         sigma = scale(unseen, config.expert_reward)
         return State(target=random, predictor=fitted, sigma=sigma, mean=mean, std=std)
 
-    def params(state: State) -> PyTree:
-        return {
-            "target": state.target,
-            "predictor": state.predictor,
-            "sigma": state.sigma,
-            "mean": state.mean,
-            "std": state.std,
-        }
-
-    def score(params: PyTree, rows: Transition) -> Array:
-        x = look(params["mean"], params["std"], rows)
-        return jnp.exp(-params["sigma"] * errors(params["target"], x, params["predictor"]))
-
-    def update(
-        key: Key, state: State, agent: Transition, expert: Transition
-    ) -> tuple[State, Metrics]:
-        del key
-        found = params(state)
-        return state, contrast.metrics(score(found, agent), score(found, expert))
+    def score(params: State, rows: Transition) -> Array:
+        x = look(params.mean, params.std, rows)
+        return jnp.exp(-params.sigma * errors(params.target, x, params.predictor))
 
     return RewardModel(
         init=init,
-        params=params,
+        params=lambda state: state,
         score=memoryless(score),
-        update=update,
+        update=contrast.measuring(score),
         batch_size=config.batch_size,
     )
 
 
 def _check(config: Config) -> None:
-    activation(config.activation)
+    for hidden in (config.hidden, config.target_hidden):
+        mlp.check(hidden, config.activation)
     if config.inputs not in features.NAMES:
         raise unknown("reward inputs", config.inputs, features.NAMES)
     at_least(

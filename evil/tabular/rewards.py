@@ -61,6 +61,7 @@ def make(config: Config, num_states: int, num_actions: int, features: Array | No
     if config.form == "linear":
         module: nn.Module = nn.Dense(outputs, use_bias=False)
     elif config.form == "network":
+        mlp.check(config.hidden, config.activation)
         module = mlp.MLP(config.hidden, outputs, config.activation)
     else:
         raise unknown("form of reward", config.form, ("table", "linear", "network"))

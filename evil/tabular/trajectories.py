@@ -92,27 +92,29 @@ def check(found: Trajectories, mdp: MDP, horizon: int | None) -> Trajectories:
     )
 
 
+def shares(found: Trajectories) -> Array:
+    """What each episode counts for in a mean over those in use: `[E]`."""
+    return (jnp.arange(found.length.shape[0]) < found.count) / found.count
+
+
 def visits(found: Trajectories, mdp: MDP, *, discount: Array | float = 1.0) -> Array:
     """Mean discounted visits `[S, A]` of an episode in use."""
     steps = jnp.arange(found.actions.shape[1])
-    used = (jnp.arange(found.length.shape[0]) < found.count) / found.count
     happened = steps[None] < found.length[:, None]
-    weight = jnp.where(happened, (discount**steps)[None], 0.0) * used[:, None]
+    weight = jnp.where(happened, (discount**steps)[None], 0.0) * shares(found)[:, None]
     counts = jnp.zeros((mdp.num_states, mdp.num_actions))
     return counts.at[found.states[:, :-1], found.actions].add(weight)
 
 
 def first_states(found: Trajectories, num_states: int) -> Array:
     """How often an episode in use began in each state, on average: `[S]`."""
-    used = (jnp.arange(found.length.shape[0]) < found.count) / found.count
-    return jnp.zeros(num_states).at[found.states[:, 0]].add(used)
+    return jnp.zeros(num_states).at[found.states[:, 0]].add(shares(found))
 
 
 def final_states(found: Trajectories, num_states: int) -> Array:
     """How often an episode in use stopped in each state, on average: `[S]`."""
     last = jnp.take_along_axis(found.states, found.length[:, None], axis=1)[:, 0]
-    used = (jnp.arange(found.length.shape[0]) < found.count) / found.count
-    return jnp.zeros(num_states).at[last].add(used)
+    return jnp.zeros(num_states).at[last].add(shares(found))
 
 
 def action_table(counts: Array) -> Array:

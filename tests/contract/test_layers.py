@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = {
     "atomic",
     "config",
+    "descent",
     "errors",
     "normalise",
     "parallel",
@@ -47,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "normalise": {"pytrees"},
     "parallel": {"pytrees"},
     "seams": {"errors", "pytrees", "config"},
+    "descent": {"seams"},
     "environments": BASE,
     "demonstrations": BASE,
     "distributions": BASE,

@@ -24,6 +24,10 @@ def make(lengths=LENGTHS, discrete=True):
     )
 
 
+def observed(demos):
+    return demonstrations.moments_of(demos, lambda steps: steps.obs)
+
+
 def used(demos):
     """The first observation feature of every step in use."""
     rows = demos.rows[: int(demos.count)]
@@ -67,17 +71,18 @@ def test_selections_vmap_over_the_same_episodes():
     rows = jnp.array([[0, 1, 0], [6, 7, 8]])  # observations 0, 1, padding; 11, 12, 13
     batch = demos.__class__(**{**vars(demos), "rows": rows, "count": jnp.array([2, 3])})
     axes = demos.__class__(**{**dict.fromkeys(vars(demos)), "rows": 0, "count": 0})
-    mean, std = jax.vmap(demonstrations.statistics, in_axes=(axes,))(batch)
-    np.testing.assert_allclose(mean[:, 0], [0.5, 12.0], rtol=1e-6)
-    np.testing.assert_allclose(std[:, 0], [0.5, np.sqrt(2 / 3)], rtol=1e-6)
+    found = jax.vmap(observed, in_axes=(axes,))(batch)
+    np.testing.assert_allclose(found.mean[:, 0], [0.5, 12.0], rtol=1e-6)
+    np.testing.assert_allclose(found.variance[:, 0], [0.25, 2 / 3], rtol=1e-6)
 
 
-def test_statistics_ignore_padding_and_unused_rows():
+def test_moments_ignore_padding_and_unused_rows():
     demos = make()
-    mean, std = jax.jit(demonstrations.statistics)(demos)
+    found = jax.jit(observed)(demos)
     valid = np.array(used(demos), np.float32)
-    np.testing.assert_allclose(mean, [valid.mean(), 1.0], rtol=1e-6)
-    np.testing.assert_allclose(std, [valid.std(), 0.0], rtol=1e-6)
+    assert found.count == demos.count
+    np.testing.assert_allclose(found.mean, [valid.mean(), 1.0], rtol=1e-6)
+    np.testing.assert_allclose(found.variance, [valid.var(), 0.0], rtol=1e-6)
 
 
 def test_returns_sum_the_steps_of_each_episode():

@@ -8,6 +8,7 @@ limits. A state pays `pay - strict · distance(action, aim)`.
 import jax
 import jax.numpy as jnp
 
+from evil.pytrees import take
 from evil.seams import Environment, Spec, Step
 
 STATES = jnp.eye(3)  # observations
@@ -69,3 +70,24 @@ SPECS = {
 def environment(kind):
     params = WORLDS["action_by_observation"]
     return Environment(spec=SPECS[kind], params=params, reset=reset, step=step)
+
+
+def train(learner, values, iterations):
+    """Values [3], greedy actions [3] and metrics in each of the worlds, trained side by side.
+
+    `values(state, actions)` are what the learner believes the greedy actions to be worth.
+    """
+
+    def one(key, physics):
+        state = learner.init(key, physics)
+        state, metrics = jax.lax.scan(
+            lambda state, _: learner.step(state, ())[::2], state, None, iterations
+        )
+        policy = learner.policy(state, deterministic=True)
+        actions, _ = policy.act(policy.params, STATES, key, ())
+        return values(state, actions), actions.reshape(3), metrics
+
+    physics = jax.tree.map(lambda *x: jnp.stack(x), *WORLDS.values())
+    keys = jax.random.split(jax.random.key(0), len(WORLDS))
+    results = jax.jit(jax.vmap(one))(keys, physics)
+    return {name: take(results, jnp.int32(i)) for i, name in enumerate(WORLDS)}

@@ -13,7 +13,7 @@ from evil.learners import estimates, ppo
 from evil.networks import actor_critic
 from evil.pytrees import take
 from evil.rewards import fixed
-from tests.learners.probes import SPECS, STATES, WORLDS, environment
+from tests.learners.probes import SPECS, STATES, WORLDS, environment, train
 
 DISCOUNT = 0.8
 ITERATIONS = 60
@@ -42,20 +42,10 @@ def trained(request):
     learner = bind(request.param)
     network = actor_critic.make(CONFIG.network, SPECS[request.param])
 
-    def train(key, physics):
-        state = learner.init(key, physics)
-        state, metrics = jax.lax.scan(
-            lambda state, _: learner.step(state, ())[::2], state, None, ITERATIONS
-        )
-        policy = learner.policy(state, deterministic=True)
-        actions, _ = policy.act(policy.params, STATES, key, ())
-        values = network.apply(state.network, STATES, method="critic")
-        return values, actions.reshape(3), metrics
+    def values(state, _):
+        return network.apply(state.network, STATES, method="critic")
 
-    physics = jax.tree.map(lambda *x: jnp.stack(x), *WORLDS.values())
-    keys = jax.random.split(jax.random.key(0), len(WORLDS))
-    results = jax.jit(jax.vmap(train))(keys, physics)
-    return {name: take(results, jnp.int32(i)) for i, name in enumerate(WORLDS)}
+    return train(learner, values, ITERATIONS)
 
 
 def test_one_step_is_worth_its_reward(trained):

@@ -14,7 +14,7 @@ from evil.networks.critics import Critics
 from evil.pytrees import take
 from evil.rewards import fixed, memoryless
 from evil.seams import Score
-from tests.learners.probes import SPECS, STATES, WORLDS, environment
+from tests.learners.probes import SPECS, STATES, environment, train
 
 DISCOUNT = 0.8
 ITERATIONS = 40
@@ -50,20 +50,10 @@ def trained(request):
     learner = sac.make(CONFIG, environment(request.param), fixed.real())
     judges = networks(CONFIG, SPECS[request.param])
 
-    def train(key, physics):
-        state = learner.init(key, physics)
-        state, metrics = jax.lax.scan(
-            lambda state, _: learner.step(state, ())[::2], state, None, ITERATIONS
-        )
-        policy = learner.policy(state, deterministic=True)
-        actions, _ = policy.act(policy.params, STATES, key, ())
-        values = judges.values(state.weights.critics, STATES, actions).mean(0)
-        return values, actions.reshape(3), metrics
+    def values(state, actions):
+        return judges.values(state.weights.critics, STATES, actions).mean(0)
 
-    physics = jax.tree.map(lambda *x: jnp.stack(x), *WORLDS.values())
-    keys = jax.random.split(jax.random.key(0), len(WORLDS))
-    results = jax.jit(jax.vmap(train))(keys, physics)
-    return {name: take(results, jnp.int32(i)) for i, name in enumerate(WORLDS)}
+    return train(learner, values, ITERATIONS)
 
 
 def test_one_step_is_worth_its_reward(trained):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evil import schedules
+from evil import normalise, schedules
 from evil.demonstrations.demonstrations import from_episodes
 from evil.errors import UserError
 from evil.rewards import absorbing, features, levels, moment_matching
@@ -104,7 +104,7 @@ def test_unknown_names_are_the_users_error():
 def test_moments_by_hand_with_padding_and_floor():
     # The valid rows 1, 3 have mean 2 and deviation 1; 5, 5 have none. The rest is padding.
     table = jnp.array([[1.0, 5.0], [3.0, 5.0], [100.0, -7.0]])
-    moments = features.moments(table, jnp.array([True, True, False]))
+    moments = normalise.of_rows(table, jnp.int32(2))
     assert moments.count == 2
     mean, std = features.units(moments, floor=0.1)
     np.testing.assert_allclose(mean, [2.0, 5.0])

@@ -1,7 +1,6 @@
 """scripts/run_dagger.py: a run directory that keeps the contract, and learners worth something."""
 
 import json
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from evil.errors import UserError
 from evil.experiments import artefacts, measure
 from evil.seams import Policy
 from scripts import run_dagger
+from tests.scripts.starting import start, summary_of
 
 CONTRACT = {
     "env", "backend", "algorithm", "seeds", "expert_return", "random_return", "env_steps",
@@ -27,17 +27,10 @@ def imitate(tmp_path_factory):
 
     def call(name, *options, env="cartpole"):
         path = tmp_path_factory.getbasetemp() / f"dagger-{name}"
-        given = ["--env", env, "--preset", "smoke", "--out", str(path), "--quiet", *options]
-        return start(given, path)
+        start(run_dagger, "--env", env, "--preset", "smoke", "--out", path, *options)
+        return path, summary_of(path)
 
     return call
-
-
-def start(options, path):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["run_dagger.py", *options])
-        run_dagger.main()
-    return path, json.loads((path / "summary.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +89,10 @@ def test_policies_of_chosen_rounds_are_kept_and_filmed(trained):
 
 def test_a_finished_run_resumes_to_the_same_result(trained):
     path, summary = trained
-    _, again = start(["--resume", str(path), "--quiet"], path)
-    assert again["final_return"] == summary["final_return"]
+    start(run_dagger, "--resume", path)
+    assert summary_of(path)["final_return"] == summary["final_return"]
     with pytest.raises(UserError, match=r"seed"):
-        start(["--resume", str(path), "--quiet", "--seed", "9"], path)
+        start(run_dagger, "--resume", path, "--seed", 9)
 
 
 def test_options_reach_the_config(imitate):

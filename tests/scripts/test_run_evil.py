@@ -1,7 +1,6 @@
 """scripts/run_evil.py: a run directory that keeps the contract, and what it refuses."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from evil.errors import UserError
 from evil.experiments import artefacts
 from scripts import run_evil
+from tests.scripts.starting import start, summary_of
 
 CONTRACT = {
     "env", "backend", "algorithm", "seeds", "expert_return", "random_return", "env_steps",
@@ -18,20 +18,12 @@ CONTRACT = {
 }  # fmt: skip
 
 
-def start(script, options):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [script.__name__, *map(str, options), "--quiet"])
-        script.main()
-
-
 @pytest.fixture(scope="module")
 def shaped(tmp_path_factory):
     path = tmp_path_factory.mktemp("evil") / "run"
-    start(
-        run_evil,
-        ["--env", "gridworld", "--preset", "smoke", "--real", "--num_seeds", 2, "--out", path],
-    )
-    return path, json.loads((path / "summary.json").read_text())
+    given = ["--env", "gridworld", "--preset", "smoke", "--real", "--num_seeds", 2]
+    start(run_evil, *given, "--out", path)
+    return path, summary_of(path)
 
 
 def test_the_run_directory_keeps_the_contract(shaped):
@@ -80,8 +72,8 @@ def test_the_potential_can_be_read(shaped):
 
 def test_a_finished_run_can_be_resumed(shaped):
     path, summary = shaped
-    start(run_evil, ["--resume", path])
-    again = json.loads((path / "summary.json").read_text())
+    start(run_evil, "--resume", path)
+    again = summary_of(path)
     assert again["shaped_area_under_curve"] == summary["shaped_area_under_curve"]
 
 
@@ -101,5 +93,5 @@ def test_wrong_input_is_refused(options, message, tmp_path):
     out = tmp_path / "run"
     given = ["--env", "gridworld", "--preset", "smoke", "--out", out, *options]
     with pytest.raises(UserError, match=message):
-        start(run_evil, given)
+        start(run_evil, *given)
     assert not out.exists()

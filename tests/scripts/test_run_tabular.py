@@ -1,7 +1,5 @@
 """scripts/run_tabular.py and scripts/plan_expert.py: run directories and files that can be used."""
 
-import json
-import sys
 from pathlib import Path
 
 import jax
@@ -12,6 +10,7 @@ from evil.errors import UserError
 from evil.experiments import evaluate
 from evil.tabular import occupancy, worlds
 from scripts import plan_expert, run_tabular
+from tests.scripts.starting import start, summary_of
 
 CONTRACT = {
     "env", "backend", "algorithm", "seeds", "expert_return", "random_return", "env_steps",
@@ -19,16 +18,10 @@ CONTRACT = {
 }  # fmt: skip
 
 
-def start(main, *options):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["script.py", *map(str, options)])
-        main()
-
-
 def recover(path, *options):
-    given = ["--env", "gridworld", "--preset", "smoke", "--out", path, "--quiet", *options]
-    start(run_tabular.main, *given)
-    return json.loads((path / "summary.json").read_text())
+    given = ["--env", "gridworld", "--preset", "smoke", "--out", path, *options]
+    start(run_tabular, *given)
+    return summary_of(path)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +63,8 @@ def test_policy_files_are_what_was_judged(run):
 
 def test_a_finished_run_resumes_to_the_same_result(run):
     path, summary = run
-    start(run_tabular.main, "--resume", path, "--quiet")
-    again = json.loads((path / "summary.json").read_text())
-    assert again["final_return"] == summary["final_return"]
+    start(run_tabular, "--resume", path)
+    assert summary_of(path)["final_return"] == summary["final_return"]
 
 
 @pytest.mark.parametrize("method", ["maxent", "relent"])
@@ -100,11 +92,11 @@ def test_wrong_input_leaves_nothing_behind(tmp_path, options, words):
 
 def test_demonstrations_by_a_command(tmp_path):
     file = tmp_path / "few.npz"
-    start(plan_expert.main, "--file", file, "--num_demos", 50, "--temperature", 0)
+    start(plan_expert, "--file", file, "--num_demos", 50, "--temperature", 0)
     world = worlds.make("gridworld50")
     demos, meta = load(file, world.spec)
     # Optimal demonstrators, at a discount at which the goal is worth a loss now and then.
     assert float(demos.reward.sum(axis=1).min()) >= 8.0 and meta["exact"]
     assert demos.length.shape == (50,) and Path(file).stat().st_size < 100_000
     with pytest.raises(UserError, match="--replace"):
-        start(plan_expert.main, "--file", file)
+        start(plan_expert, "--file", file)

@@ -1,18 +1,12 @@
 """scripts/run_transfer.py: a reward of one world in others, and what is refused."""
 
 import json
-import sys
 
 import pytest
 
 from evil.errors import UserError
 from scripts import run_evil, run_irl, run_transfer
-
-
-def start(script, *options):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [script.__name__, *map(str, options), "--quiet"])
-        script.main()
+from tests.scripts.starting import start, summary_of
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +35,7 @@ def test_a_shaped_reward_in_another_world(recovered, shaping, tmp_path):
     out = tmp_path / "run"
     start(run_transfer, "--reward", recovered, "--shaping", shaping, "--num_seeds", 2,
           "--tremble", 0.1, "--evaluation_episodes", 8, "--out", out)  # fmt: skip
-    summary = json.loads((out / "summary.json").read_text())
+    summary = summary_of(out)
     for name in ("real", "recovered", "shaped"):
         assert len(summary[f"{name}_return"]["per_seed"]) == 2
         assert len(summary[f"{name}_area_under_curve"]) == 2
@@ -56,7 +50,7 @@ def test_a_shaped_reward_in_another_world(recovered, shaping, tmp_path):
 def test_without_shaping(recovered, tmp_path):
     out = tmp_path / "run"
     start(run_transfer, "--reward", recovered, "--evaluation_episodes", 8, "--out", out)
-    summary = json.loads((out / "summary.json").read_text())
+    summary = summary_of(out)
     assert "shaped_return" not in summary
     assert summary["final_return"] == summary["recovered_return"]
 

@@ -91,9 +91,7 @@ def update_cost(env_name: str = "hopper", turns: int = 15, repeats: int = 16) ->
 
 def lanes(env_name: str = "pendulum", seeds: int = 4, turns: int = 5) -> dict[str, Any]:
     """Seconds of an iteration of several seeds in one `vmap`, and of the same one by one."""
-    learner = sac.make(
-        sizes_sac.size(env_name).learner, environments.make(env_name), fixed.real()
-    )
+    learner = sac.make(sizes_sac.size(env_name).learner, environments.make(env_name), fixed.real())
     states = jax.jit(jax.vmap(learner.init))(jax.random.split(jax.random.key(0), seeds))
 
     def step(state: PyTree) -> PyTree:

@@ -7,12 +7,13 @@ landscape.py  evolved potential beside the optimal value, on the gridworld
 rounds.py     true return by round of DAgger
 landmark.py   recovered reward against what the task is about
 maps.py       a finite world: rewards, values and visits
+sweep.py      what hyper-parameters are worth
 arrows.py     a finite world: where the policy goes
 """
 
 from pathlib import Path
 
-from plotting import arrows, evolution, gap, landmark, landscape, learning, maps, rounds
+from plotting import arrows, evolution, gap, landmark, landscape, learning, maps, rounds, sweep
 from plotting.runs import NoData
 
 __all__ = ["NoData", "draw_all"]
@@ -23,7 +24,7 @@ def draw_all(run: str | Path) -> list[Path]:
     if not Path(run).is_dir():
         raise NoData(f"{run}: no such run directory.")
     drawn = []
-    for figure in (learning, gap, landmark, evolution, landscape, rounds, maps, arrows):
+    for figure in (learning, gap, landmark, evolution, landscape, rounds, maps, arrows, sweep):
         try:
             drawn.append(figure.draw(run))
         except NoData:

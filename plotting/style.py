@@ -104,15 +104,22 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return under_settings
 
 
-def new(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.6, 4.4)) -> Figure:
+def new(
+    rows: int = 1,
+    columns: int = 1,
+    size: tuple[float, float] = (7.6, 4.4),
+    *,
+    free: bool = False,
+) -> Figure:
     """A figure with `rows · columns` axes that share their x (rows) and y (columns).
 
-    Figures are made without pyplot, so drawing one leaves no global state behind.
+    `free` axes share no x. Figures are made without pyplot, so drawing one leaves no global state
+    behind.
     """
     below_headline = (0, 0, 1, 1 - HEADLINE / size[1])
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1, rect=below_headline)
     figure = Figure(figsize=size, layout=layout)
-    figure.subplots(rows, columns, sharex=True, sharey=columns > 1)
+    figure.subplots(rows, columns, sharex=not free, sharey=columns > 1)
     return figure
 
 

@@ -15,7 +15,7 @@ from evil.demonstrations.demonstrations import (
     transitions,
 )
 from evil.demonstrations.files import load, save
-from evil.demonstrations.selection import choose, split
+from evil.demonstrations.selection import choose, selection_axes, selections, split
 
 __all__ = [
     "Demonstrations",
@@ -26,6 +26,8 @@ __all__ = [
     "returns",
     "sample",
     "save",
+    "selection_axes",
+    "selections",
     "split",
     "transitions",
 ]

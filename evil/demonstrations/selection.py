@@ -5,8 +5,11 @@ These run once, on the host, before anything is traced: the number of rows they 
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from evil.demonstrations.demonstrations import Demonstrations, with_rows
@@ -22,8 +25,7 @@ def choose(
     """
     num_episodes = len(demos.length)
     num_demos = num_episodes if num_demos is None else num_demos
-    if not 1 <= num_demos <= num_episodes:
-        raise UserError(f"asked for {num_demos} demonstrations, but there are {num_episodes}.")
+    _check_number(num_demos, num_episodes)
     if subsample < 1:
         raise UserError(f"subsample must be 1 or more (every k-th step), found {subsample}.")
     chosen = _rows_by_episode(demos)[:num_demos]
@@ -31,6 +33,29 @@ def choose(
         offset = int(subsample * (index * 0.618034 % 1.0))
         chosen[index] = rows[min(offset, max(len(rows) - 1, 0)) :: subsample]
     return _episodes(demos, np.arange(num_demos), np.concatenate(chosen))
+
+
+def selections(demos: Demonstrations, numbers: Sequence[int]) -> Demonstrations:
+    """The first `n` episodes for each of `numbers`, stacked: `rows [K, N]` and `count [K]`.
+
+    All else is shared, so that a program can `vmap` over the selections.
+    """
+    per_episode = _rows_by_episode(demos)
+    for number in numbers:
+        _check_number(number, len(per_episode))
+    chosen = [np.concatenate(per_episode[:number]) for number in numbers]
+    rows = np.zeros((len(chosen), max(map(len, chosen), default=0)), np.int32)
+    for row, found in zip(rows, chosen, strict=True):
+        row[: len(found)] = found
+    count = np.array([len(found) for found in chosen], np.int32)
+    return dataclasses.replace(demos, rows=jnp.asarray(rows), count=jnp.asarray(count))
+
+
+def selection_axes() -> Any:
+    """`vmap`'s `in_axes` for what `selections` returns."""
+    axes: dict[str, Any] = dict.fromkeys(x.name for x in dataclasses.fields(Demonstrations))
+    axes |= {"rows": 0, "count": 0}
+    return Demonstrations(**axes)
 
 
 def split(
@@ -59,6 +84,11 @@ def split(
     is_held[(2 * np.arange(held) + 1) * total // (2 * held)] = True
     whole = np.arange(len(per_episode))
     return _episodes(demos, whole, rows[~is_held]), _episodes(demos, whole, rows[is_held])
+
+
+def _check_number(asked: int, there: int) -> None:
+    if not 1 <= asked <= there:
+        raise UserError(f"asked for {asked} demonstrations, but there are {there}.")
 
 
 def _rows_by_episode(demos: Demonstrations) -> list[np.ndarray]:

@@ -5,6 +5,8 @@ Reference: agarwal2021precipice
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -36,6 +38,29 @@ def bootstrap_interval(
     chosen = np.random.default_rng(0).integers(0, sample.size, (resamples, sample.size))
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(sample[chosen].mean(axis=1), [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def interquartile_interval(
+    strata: Sequence[ArrayLike], *, confidence: float = 0.95, resamples: int = 10_000
+) -> tuple[float, float]:
+    """Percentile interval of the interquartile mean over all runs, resampled within each stratum.
+
+    A stratum holds the runs of one task, whose returns are on one scale with the others'; always
+    the same for the same values. Runs that say nothing of their spread have no interval.
+    """
+    samples = [np.asarray(values, np.float64).reshape(-1) for values in strata]
+    if not samples or not all(sample.size for sample in samples):
+        raise ValueError("an interval needs at least one value in every stratum")
+    if all(sample.size == 1 for sample in samples):
+        return -np.inf, np.inf
+    rng = np.random.default_rng(0)
+    drawn = [sample[rng.integers(0, sample.size, (resamples, sample.size))] for sample in samples]
+    ordered = np.sort(np.concatenate(drawn, axis=1), axis=1)
+    cut = ordered.shape[1] // 4
+    means = ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
     return float(low), float(high)
 
 

@@ -112,6 +112,23 @@ def test_choose_takes_every_kth_step_from_an_offset_per_episode():
     assert used(demonstrations.choose(make(), subsample=20)) == [0, 14, 21]
 
 
+def test_selections_are_what_would_be_chosen_one_by_one():
+    demos = make()
+    found = demonstrations.selections(demos, [1, 3])
+    assert found.count.tolist() == [3, sum(LENGTHS)]
+    for index, number in enumerate((1, 3)):
+        rows, count = found.rows[index], int(found.count[index])
+        alone = demonstrations.choose(demos, number)
+        ours = demonstrations.transitions(found, rows[:count])
+        theirs = demonstrations.transitions(alone, alone.rows)
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    axes = demonstrations.selection_axes()
+    means = jax.vmap(lambda one: observed(one).mean, in_axes=(axes,))(found)
+    np.testing.assert_allclose(means[0], observed(demonstrations.choose(demos, 1)).mean)
+    with pytest.raises(UserError, match="asked for 4 demonstrations, but there are 3"):
+        demonstrations.selections(demos, [1, 4])
+
+
 def test_choose_twice_subsamples_what_is_left():
     once = demonstrations.choose(make((8,)), subsample=2)
     assert used(demonstrations.choose(once, subsample=2)) == [0, 4]

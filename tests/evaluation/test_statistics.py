@@ -4,6 +4,7 @@ import pytest
 from evil.evaluation.statistics import (
     bootstrap_interval,
     correlation,
+    interquartile_interval,
     interquartile_mean,
     rank_correlation,
 )
@@ -51,6 +52,21 @@ def test_intervals_cover_the_mean():
     intervals = [bootstrap_interval(x, confidence=0.9, resamples=500) for x in samples]
     missed = sum(not low <= 0.0 <= high for low, high in intervals)
     assert 10 <= missed <= 40
+
+
+def test_interquartile_intervals_by_hand():
+    # One stratum of 0 and 1: nothing is cut from two values, so means are as above.
+    assert interquartile_interval([[0.0, 1.0]]) == (0.0, 1.0)
+    assert interquartile_interval([[0.0, 1.0]], confidence=0.4) == (0.5, 0.5)
+    # Each stratum is resampled within itself. Of 0, 0, 10, 10 the middle half is 0 and 10, always;
+    # resampled together, eight in 10,000 means would still leave 0 and 10 out.
+    assert interquartile_interval([[0.0, 0.0], [10.0, 10.0]]) == (5.0, 5.0)
+    # A single wild value among four is cut wherever it is not drawn twice (95 % of 256 ways).
+    low, high = interquartile_interval([[1.0, 1.0, 1.0, 100.0]], confidence=0.4)
+    assert (low, high) == (1.0, 1.0)
+    assert interquartile_interval([[3.0], [4.0]]) == (-np.inf, np.inf)
+    with pytest.raises(ValueError, match="every stratum"):
+        interquartile_interval([[1.0], []])
 
 
 def test_rank_correlation_by_hand():

@@ -1,0 +1,78 @@
+"""Many hyper-parameters at once: every point of a grid and every seed is a lane of one program.
+
+    python scripts/run_sweep.py --env cartpole --irl_plus --num_seeds 5 \\
+        --sweep learner.learning_rate=1e-4,3e-4,1e-3 reward.gradient_penalty=log:0.1:10:3
+
+Every lane recovers a reward and retrains on it, and is worth the sum of both returns; `--what rl`
+and `--what bc` sweep reinforcement learning on the real reward and behavioural cloning. Values are
+given as a,b,c, as lin:a:b:n or log:a:b:n, or drawn with uniform:a:b or loguniform:a:b and
+`--num_draws`. All options of run_irl.py say what is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+import jax
+import rich.box
+import rich.console
+import rich.table
+
+import plotting
+from evil.experiments import presets, sweep
+from evil.running import command
+from scripts import run_irl
+
+
+def default(asked: argparse.Namespace) -> sweep.Config:
+    return presets.sweeping(
+        asked.env,
+        asked.preset,
+        irl_plus=asked.irl_plus,
+        recipe=asked.recipe,
+        backend=asked.backend,
+        iterations=asked.iterations,
+    )
+
+
+def main() -> None:
+    config, output = command.parse(sweep.Config, __doc__ or "", default, run_irl.CHOOSING)
+    preset = presets.resolve(config.study.preset)
+    config = dataclasses.replace(config, study=dataclasses.replace(config.study, preset=preset))
+    study = sweep.study(config)
+    name = f"{config.study.env}-sweep-{config.what}"
+    with command.session(config, output, name=name) as session:
+        lanes = sum(len(group.points) for group in study.groups) * config.study.num_seeds
+        session.progress.note(
+            f"preset {preset} on {jax.default_backend()}: {lanes} lanes in "
+            f"{len(study.groups)} compiled program{'s' if len(study.groups) > 1 else ''} per phase"
+        )
+        summary = study(session)
+        assert session.directory is not None
+        plotting.draw_all(session.directory.path)
+    show(summary["ranking"])
+    print(f"everything about this run is in {session.directory.path}")
+
+
+def show(ranking: list[dict[str, Any]]) -> None:
+    """Points from best to worst."""
+    table = rich.table.Table(box=rich.box.SIMPLE)
+    names = list(ranking[0]["point"])
+    for heading in (*names, "objective", "95 % interval", "each seed"):
+        table.add_column(heading, justify="right")
+    for entry in ranking:
+        low, high = entry["interval"]
+        table.add_row(
+            *[f"{entry['point'][name]:.4g}" if isinstance(entry["point"][name], float)
+              else str(entry["point"][name]) for name in names],
+            f"{entry['objective']:,.1f}",
+            f"{low:,.1f} to {high:,.1f}" if len(entry["per_seed"]) > 1 else "",
+            "  ".join(f"{x:,.1f}" for x in entry["per_seed"]),
+        )  # fmt: skip
+    rich.console.Console().print(table)
+
+
+if __name__ == "__main__":
+    command.main(main)

@@ -1,0 +1,95 @@
+"""scripts/run_sweep.py: lanes, ranks and figures in one run directory."""
+
+import json
+
+import pytest
+
+from evil.errors import UserError
+from evil.experiments import presets, sweep
+from scripts import run_sweep
+from tests.scripts.starting import start, summary_of
+
+CONTRACT = {
+    "env", "backend", "algorithm", "seeds", "expert_return", "random_return", "env_steps",
+    "wall_s", "compile_s", "env_steps_per_s", "peak_memory_mb", "final_return", "ranking", "lanes",
+}  # fmt: skip
+SMALL = ("--env", "gridworld", "--preset", "smoke", "--num_seeds", 2)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep of the main study: two rates and two numbers of demonstrations."""
+    path = tmp_path_factory.mktemp("sweep") / "run"
+    values = ["learner.learning_rate=1e-9,1e-2", "num_demos=2,20"]
+    start(run_sweep, *SMALL, "--irl_plus", "--sweep", *values, "--out", path)
+    return path, summary_of(path)
+
+
+def test_the_run_directory_keeps_the_contract(swept):
+    path, summary = swept
+    assert summary.keys() >= CONTRACT
+    assert (summary["env"], summary["algorithm"]) == ("gridworld", "sweep of irl")
+    assert len(summary["final_return"]["per_seed"]) == len(summary["lanes"]) == 8
+    for name in ("sweep", "sweep_parallel", "sweep_learning"):
+        assert (path / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert {(r["phase"], r["lane"]) for r in logged} == {
+        (phase, lane) for phase in ("irl", "retrain") for lane in range(8)
+    }
+
+
+def test_a_lane_is_worth_both_of_its_returns_and_a_point_its_lanes(swept):
+    _, summary = swept
+    for row in summary["lanes"]:
+        assert row["objective"] == pytest.approx(row["return"] + row["retrain_return"])
+    ranking = summary["ranking"]
+    assert [entry["objective"] for entry in ranking] == sorted(
+        (entry["objective"] for entry in ranking), reverse=True
+    )
+    for entry in ranking:
+        own = [row["objective"] for row in summary["lanes"] if row["point"] == entry["point"]]
+        assert own == entry["per_seed"] and len(own) == 2
+
+
+def test_points_share_their_seeds_and_differ_in_what_is_swept(swept):
+    path, summary = swept
+    logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    last = {r["lane"]: r for r in logged if r["phase"] == "irl" and r["iteration"] == 6}
+    rates = [last[lane]["learner/learning_rate"] for lane in range(8)]
+    assert max(rates[:4]) < 1e-4 < min(rates[4:])
+    # Nearly without a step every policy stays what it was: the same seeds, whatever the demos.
+    lanes = summary["lanes"]
+    assert [row["return"] for row in lanes[:2]] == [row["return"] for row in lanes[2:4]]
+    # But the rewards answer other demonstrations.
+    assert last[0]["reward/gap"] != last[2]["reward/gap"]
+
+
+def test_a_finished_sweep_resumes_to_the_same_result(swept):
+    path, summary = swept
+    start(run_sweep, "--resume", path)
+    assert summary_of(path)["lanes"] == summary["lanes"]
+
+
+def test_static_fields_are_run_one_after_the_other(tmp_path):
+    path = tmp_path / "run"
+    given = ["--what", "bc", "--bc_iterations", 1, "--sweep", "bc.batch_size=8,16", "--out", path]
+    start(run_sweep, *SMALL, *given)
+    assert {row["phase"] for row in summary_of(path)["lanes"]} == {"bc-0", "bc-1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sweep": ()}, "nothing is swept"),
+        ({"what": "lr", "sweep": ("learner.clip=0.1",)}, "unknown kind of sweep"),
+        ({"what": "bc", "sweep": ("learner.clip=0.1",)}, "means nothing to a sweep of bc"),
+        ({"what": "rl", "sweep": ("num_demos=1,2",)}, "sees no demonstrations"),
+        ({"sweep": ("learner.clip=yes",)}, "should be .*float"),
+        ({"sweep": ("learner.num_steps=0",)}, "num_steps must be at least 1"),
+        ({"sweep": ("num_demos=1,99",)}, "asked for 99 demonstrations"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_before_anything_runs(changes, said):
+    usual = presets.sweeping("gridworld", "smoke", irl_plus=True)
+    with pytest.raises(UserError, match=said):
+        sweep.study(sweep.Config(**({"study": usual.study} | changes)))

@@ -58,7 +58,7 @@ class Config:
     """Iterations between two updates of the display."""
     bc_iterations: int = 60
     """Validations of behavioural cloning at most."""
-    num_retrained: int = 1
+    num_retrained: int = 2
     """Fresh policies trained on each recovered reward; 0 leaves out all retraining."""
     restart_rate: float = 0.0
     """The `final_restart_rate` of fresh policies. The game's own play whole episodes, because they

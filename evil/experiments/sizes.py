@@ -35,6 +35,9 @@ LOCOMOTION = ppo.Config(
     final_restart_rate=0.016,
     network=actor_critic.Config(activation="silu"),
 )  # fmt: skip
+# With the above, walker2d stays in a gait worth half the expert's, though it never falls: it has to
+# look further ahead, and to keep exploring for as long as that pays.
+WALKER = ppo.Config(discount=0.995, entropy_coefficient=0.005)
 # Its physics costs five times hopper's: smaller rollouts, more of them.
 CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=64, num_steps=64, num_minibatches=8)
 SMALL = ppo.Config(
@@ -50,7 +53,7 @@ TABLE = ppo.Config(
 
 QUICK = {
     "hopper": Size(LOCOMOTION, 300),
-    "walker2d": Size(LOCOMOTION, 300),
+    "walker2d": Size(WALKER, 300),
     "halfcheetah": Size(CHEETAH, 250),
     "ant": Size(LOCOMOTION, 200),
     "humanoid": Size(LOCOMOTION, 200),

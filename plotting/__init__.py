@@ -13,18 +13,33 @@ arrows.py     a finite world: where the policy goes
 
 from pathlib import Path
 
-from plotting import arrows, evolution, gap, landmark, landscape, learning, maps, rounds, sweep
+from plotting import (
+    arrows,
+    evolution,
+    gap,
+    landmark,
+    landscape,
+    learning,
+    maps,
+    rounds,
+    runs,
+    sweep,
+)
 from plotting.runs import NoData
 
 __all__ = ["NoData", "draw_all"]
+
+FIGURES = (learning, gap, landmark, evolution, landscape, rounds, maps, arrows)
 
 
 def draw_all(run: str | Path) -> list[Path]:
     """Draw every figure whose data the run has, into `<run>/figures/`; returns their paths."""
     if not Path(run).is_dir():
         raise NoData(f"{run}: no such run directory.")
+    # Figures of single runs would pool the lanes of a sweep, which differ in more than the seed.
+    chosen = (sweep,) if runs.summary(run).get("ranking") else FIGURES
     drawn = []
-    for figure in (learning, gap, landmark, evolution, landscape, rounds, maps, arrows, sweep):
+    for figure in chosen:
         try:
             drawn.append(figure.draw(run))
         except NoData:

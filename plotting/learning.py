@@ -23,6 +23,8 @@ def figure(run: str | Path) -> Figure:
     """True return over environment steps: a curve per phase, a dashed line per reference."""
     # Before any episode has ended there is no return; what is logged then is a mere zero.
     logged = [r for r in runs.records(run) if r.get("agent/length") != 0]
+    if "dagger" in runs.phases(logged):
+        raise runs.NoData(f"{run}: DAgger reports by round, which rounds.png shows.")
     found = {phase: runs.curve(logged, phase, RETURN) for phase in runs.phases(logged)}
     # An offline phase, such as cloning, takes no environment steps: it has a value, not a curve.
     curves = {

@@ -54,6 +54,7 @@ def test_the_run_directory_keeps_the_contract(trained):
     beta = {record["phase"]: record["clone/beta"] for record in logged if record["iteration"] == 3}
     assert beta["dagger"] < beta["online_bc"] == 1.0
     assert (path / "figures" / "rounds.png").read_bytes().startswith(b"\x89PNG")
+    assert not (path / "figures" / "learning.png").exists()  # it would be a round late
 
 
 def test_the_learner_comes_near_the_expert(trained):

@@ -32,6 +32,7 @@ def test_the_run_directory_keeps_the_contract(swept):
     assert len(summary["final_return"]["per_seed"]) == len(summary["lanes"]) == 8
     for name in ("sweep", "sweep_parallel", "sweep_learning"):
         assert (path / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert not (path / "figures" / "learning.png").exists()  # it would pool all points
     logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     assert {(r["phase"], r["lane"]) for r in logged} == {
         (phase, lane) for phase in ("irl", "retrain") for lane in range(8)

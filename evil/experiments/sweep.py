@@ -28,8 +28,8 @@ from evil.experiments.problem import random_return
 from evil.imitation import bc, irl
 from evil.learners import alone
 from evil.rewards import fixed
-from evil.running import files, memory
-from evil.running.runner import Outcome, Phase, Session, run
+from evil.running import files, memory, parts
+from evil.running.runner import Outcome, Phase, Session
 from evil.running.sweep import Field, Point, locate, points, spread
 from evil.seams import Algorithm, Key
 
@@ -50,6 +50,8 @@ class Config:
     """Fields of `study` and their values, such as learner.learning_rate=log:1e-4:1e-2:5."""
     num_draws: int = 0
     """Draws of the fields that have a random range."""
+    lanes_per_program: int = 0
+    """Lanes that run at once, the others after them; 0: as many as fit into memory."""
     study: Annotated[recover.Config, tyro.conf.arg(name="")] = recover.Config()
     """What is the same at every point; each has as many lanes as this has seeds, and the same."""
 
@@ -100,11 +102,14 @@ class Sweep:
         study, seeds = group.study, self.seeds
         key_bc, key_first, key_again, key_judge = jax.random.split(self.key, 4)
         key_first = key_bc if self.config.what == "bc" else key_first
+        limit = self.config.lanes_per_program
         phases = [self.first(group, key_first)]
-        outcomes = [run(phases[0], session)]
+        cuts = [parts.cut(phases[0], session, limit)]
+        outcomes = [cuts[0].run(session)]
         if self.config.what == "irl" and study.config.num_retrained:
             phases.append(self.again(group, outcomes[0], key_again))
-            outcomes.append(run(phases[1], session))
+            cuts.append(parts.cut(phases[1], session, limit))
+            outcomes.append(cuts[1].run(session))
         episodes, mode = study.config.evaluation_episodes, study.config.deterministic
         session.progress.note(f"playing {episodes} full episodes with each policy")
         policies = {
@@ -118,8 +123,7 @@ class Sweep:
             {
                 "point": group.points[lane // seeds],
                 "seed": lane % seeds,
-                "phase": phases[0].name,
-                "lane": lane,
+                **dict(zip(("phase", "lane"), cuts[0].place(lane), strict=True)),
                 **{name: float(means[lane]) for name, means in worth.items()},
                 "objective": float(sum(means[lane] for means in worth.values())),
             }

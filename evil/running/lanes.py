@@ -43,23 +43,24 @@ class Programs:
     init: Callable[[Key, PyTree], PyTree]
     advance: Callable[[PyTree, PyTree, Any, Any], Any]
     seconds: float  # that compiling took
+    peak_bytes: int  # on each device, or on the host for CPUs: what `advance` takes at once
 
 
 def compile_phase(phase: Phase) -> Programs:
     """Compile both programs; of the phase's data and keys only the shapes matter."""
     started = time.perf_counter()
-    init, advance = _compile_init(phase), _compile_advance(phase)
-    return Programs(init, advance, time.perf_counter() - started)
+    (init, _), (advance, peak_bytes) = _compile_init(phase), _compile_advance(phase)
+    return Programs(init, advance, time.perf_counter() - started, peak_bytes)
 
 
-def _compile_init(phase: Phase) -> Callable[..., PyTree]:
+def _compile_init(phase: Phase) -> tuple[Callable[..., PyTree], int]:
     spread = _spread(phase)
     specs = (LANES, spread.data)
     arguments = (phase.keys, phase.data)
     return _compiled(spread, _init(phase), specs, LANES, arguments, runs_once=True)
 
 
-def _compile_advance(phase: Phase) -> Callable[..., Any]:
+def _compile_advance(phase: Phase) -> tuple[Callable[..., Any], int]:
     # Jitted, because it is asked for its shapes first: JAX then traces it only once.
     step = jax.jit(jax.vmap(phase.algorithm.step, in_axes=(0, phase.data_axes)))
 
@@ -93,12 +94,25 @@ def _compiled(
     arguments: Any,
     *,
     runs_once: bool = False,
-) -> Callable[..., Any]:
-    """`function` compiled for arguments of these shapes, which it puts where they belong."""
+) -> tuple[Callable[..., Any], int]:
+    """`function` compiled for arguments of these shapes, which it puts where they belong.
+
+    With the bytes that arguments, results and what lies in between take together.
+    """
     program = jax.jit(spread.over_devices(function, specs, out))
     lowered = program.lower(*spread.shapes(arguments, specs))
     compiled = lowered.compile(settings.compiler_options(runs_once=runs_once))
-    return lambda *arguments: compiled(*spread.put(arguments, specs))
+    return lambda *arguments: compiled(*spread.put(arguments, specs)), _peak_bytes(compiled)
+
+
+def _peak_bytes(compiled: Any) -> int:
+    used = compiled.memory_analysis()
+    if used is None:  # not every backend says
+        return 0
+    parts = used.argument_size_in_bytes + used.output_size_in_bytes + used.temp_size_in_bytes
+    # Devices that are the host's own cores share its memory.
+    sharing = jax.local_device_count() if jax.default_backend() == "cpu" else 1
+    return (parts - used.alias_size_in_bytes) * sharing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,12 @@
-"""How much memory a run took at its peak."""
+"""How much memory there is, and how much a run took at its peak."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import sys
+from pathlib import Path
 
 import jax
 
@@ -16,3 +19,18 @@ def peak_memory_mb() -> float:
         unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return peak / 2**20
+
+
+def free_bytes() -> int:
+    """Memory that a program may still take: of the fullest device, or of the host for CPUs.
+
+    Where a host does not say what is available, its free pages count.
+    """
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    if all("bytes_limit" in entry for entry in stats):
+        return min(entry["bytes_limit"] - entry.get("bytes_in_use", 0) for entry in stats)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

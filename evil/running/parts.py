@@ -1,0 +1,153 @@
+"""More lanes than fit into memory: parts of a phase, one after the other, by the same programs.
+
+How many lanes a program takes is read off the compiled program itself, before anything runs, and
+kept in the run directory, so that a resumed run is cut up as it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evil.errors import at_least
+from evil.running import files, lanes, memory
+from evil.running.phase import Outcome, Phase
+from evil.running.runner import run
+from evil.running.session import Session
+from evil.seams import PyTree
+
+CUTS = "lanes_per_program.json"
+SHARE = 0.8  # of the memory that is free: the host, and what is loaded meanwhile, need some
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """A phase cut up, and the programs that all parts share."""
+
+    phases: list[Phase]  # of equal numbers of lanes; the last one may repeat the last lane
+    lanes: int  # of the whole, without repetitions
+    programs: Callable[[], lanes.Programs]
+
+    def place(self, lane: int) -> tuple[str, int]:
+        """The phase name and lane number under which a lane of the whole is logged."""
+        size = self.phases[0].lanes
+        return self.phases[lane // size].name, lane % size
+
+    def run(self, session: Session) -> Outcome:
+        """All parts, as one outcome."""
+        return joined([run(part, session, self.programs) for part in self.phases], self.lanes)
+
+
+def cut(
+    phase: Phase,
+    session: Session,
+    lanes_per_program: int = 0,
+    free: Callable[[], int] = memory.free_bytes,
+) -> Parts:
+    """Cut a phase into parts of `lanes_per_program` lanes; 0: of as many as fit.
+
+    `free` says how many bytes there are. A single lane is tried whether it fits or not.
+    """
+    at_least(0, lanes_per_program=lanes_per_program)
+    size = lanes_per_program or _remembered(phase, session)
+    if size:
+        parts = list(_parts(phase, size))
+        return Parts(parts, phase.lanes, functools.cache(lambda: lanes.compile_phase(parts[0])))
+    size = phase.lanes
+    while True:
+        parts = list(_parts(phase, size))
+        programs = lanes.compile_phase(parts[0])
+        usable = SHARE * free()
+        if programs.peak_bytes <= usable or size == 1:
+            break
+        size = max(1, min(size - 1, int(size * usable / programs.peak_bytes)))
+    session.progress.note(
+        f"{phase.name}: {parts[0].lanes} of {phase.lanes} lanes at a time, "
+        f"{programs.peak_bytes / 2**20:,.0f} MiB"
+    )
+    _remember(phase, session, parts[0].lanes)
+    return Parts(parts, phase.lanes, lambda: programs)
+
+
+def _parts(phase: Phase, size: int) -> Iterator[Phase]:
+    """As few parts as there must be, as small as they then can be."""
+    count = -(-phase.lanes // min(size, phase.lanes))
+    if count == 1:
+        yield phase
+        return
+    size = -(-phase.lanes // count)
+    for number in range(count):
+        chosen = np.minimum(np.arange(number * size, (number + 1) * size), phase.lanes - 1)
+        yield dataclasses.replace(
+            phase,
+            name=f"{phase.name}-part-{number}",
+            keys=phase.keys[chosen],
+            data=_take(phase.data, phase.data_axes, chosen),
+            groups=(),
+        )
+
+
+def _take(data: PyTree, axes: PyTree, chosen: np.ndarray) -> PyTree:
+    """The chosen lanes of `data`, whose `axes` are a prefix of its tree."""
+
+    def take(axis: int | None, part: PyTree) -> PyTree:
+        if axis is None:
+            return part
+        return jax.tree.map(lambda x: jnp.take(x, chosen, axis=axis), part)
+
+    return jax.tree.map(take, axes, data, is_leaf=lambda x: x is None)
+
+
+def joined(outcomes: list[Outcome], total: int) -> Outcome:
+    """What several parts have come to, as one outcome of `total` lanes."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    size = jax.tree.leaves(outcomes[0].states)[0].shape[0]
+    states = [found.states for found in outcomes]
+    frozen = [
+        dataclasses.replace(entry, lane=entry.lane + number * size)
+        for number, found in enumerate(outcomes)
+        for entry in found.frozen
+    ]
+    wall_s = sum(found.wall_s for found in outcomes)
+    return Outcome(
+        states=jax.tree.map(lambda *leaves: _concatenated(leaves)[:total], *states),
+        iterations=max(found.iterations for found in outcomes),
+        env_steps=max(found.env_steps for found in outcomes),
+        wall_s=wall_s,
+        compile_s=outcomes[0].compile_s,
+        env_steps_per_s=outcomes[0].env_steps * total / max(wall_s, 1e-9),
+        frozen=tuple(entry for entry in frozen if entry.lane < total),
+        last_metrics={
+            name: np.concatenate([found.last_metrics[name] for found in outcomes])[:total]
+            for name in outcomes[0].last_metrics
+        },
+    )
+
+
+def _concatenated(leaves: Sequence[jax.Array]) -> Any:
+    """On the host, where there is room for all lanes; but keys, which are only of the device."""
+    if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+        return jnp.concatenate(leaves)
+    return np.concatenate(jax.device_get(leaves))
+
+
+def _remembered(phase: Phase, session: Session) -> int:
+    """How the phase was cut when this run was begun; 0 if it was not."""
+    if session.directory is None or not (file := session.directory.path / CUTS).is_file():
+        return 0
+    return int(files.read_json(file).get(phase.name, 0))
+
+
+def _remember(phase: Phase, session: Session, size: int) -> None:
+    if session.directory is None:
+        return
+    file = session.directory.path / CUTS
+    before = files.read_json(file) if file.is_file() else {}
+    files.write_json(file, {**before, phase.name: size})

@@ -72,8 +72,11 @@ def phase(**changes: Any) -> Phase:
 class Slow:
     """A sink that keeps nothing, slowly, so that there is time to interrupt."""
 
+    def __init__(self, seconds: float = 0.1) -> None:
+        self.seconds = seconds
+
     def write(self, records: Any) -> None:
-        time.sleep(0.1)
+        time.sleep(self.seconds)
 
     def rewind(self, phase: str, iteration: int) -> None:
         pass

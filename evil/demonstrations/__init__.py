@@ -1,8 +1,10 @@
 """What an expert did: the arrays, the files that hold them, and the experts that are shipped.
 
-demonstrations.py   Demonstrations, from_episodes, transitions, sample, statistics, returns
-selection.py        choose, split: which episodes and steps are learned from
-files.py            save, load: one checked `.npz`, never a pickle
+demonstrations.py   Demonstrations, from_episodes, transitions, sample, moments_of, returns
+selection.py        choose, selections, split: which episodes and steps are learned from
+files.py            save, and load: one checked `.npz`, never a pickle
+minari.py, d4rl.py  what others have recorded, in HDF5
+sources.py          load: any of these
 catalogue.py        the experts that come with the library
 """
 
@@ -14,8 +16,9 @@ from evil.demonstrations.demonstrations import (
     sample,
     transitions,
 )
-from evil.demonstrations.files import load, save
+from evil.demonstrations.files import save
 from evil.demonstrations.selection import choose, selection_axes, selections, split
+from evil.demonstrations.sources import load
 
 __all__ = [
     "Demonstrations",

@@ -5,12 +5,15 @@ Every check raises `UserError` with one sentence: the file, what was expected, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from evil.demonstrations import archives
+from evil.demonstrations.demonstrations import Demonstrations, from_concatenated
 from evil.errors import UserError
 from evil.seams import Spec
 
@@ -31,6 +34,26 @@ def environment(path: Path, found: Spec, expected: Spec) -> None:
         ours, theirs = getattr(expected, field), getattr(found, field)
         if ours != theirs:
             raise UserError(f"{path}: expected {what} {ours!r}, found {theirs!r}.")
+
+
+def believed(path: Path, arrays: dict[str, np.ndarray], spec: Spec) -> Demonstrations:
+    """The demonstrations that arrays stored end to end make up, if nothing is wrong with them."""
+    shapes(path, arrays, spec)
+    finite(path, arrays)
+    return from_concatenated(**(arrays | {"action": actions(path, arrays, spec)}))
+
+
+def gymnasium_name(path: Path, described: Any, expected: Spec) -> None:
+    """What a file says of its environment, as Gymnasium does, names the expected one.
+
+    Versions are not compared: none of Gymnasium's has the physics of an environment here.
+    """
+    if not isinstance(described, str):
+        return
+    found = re.search(r'"id": *"(?:[^"/]*/)?([^"]+?)(?:-v\d+)?"', described)
+    ours = re.sub(r"-v\d+$", "", expected.name)
+    if found and found[1].lower() != ours.lower():
+        raise UserError(f"{path}: expected environment {expected.name!r}, found {found[1]!r}.")
 
 
 def shapes(path: Path, arrays: Arrays, spec: Spec) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from evil import atomic
 from evil.demonstrations import archives, checks
-from evil.demonstrations.demonstrations import Demonstrations, from_concatenated
+from evil.demonstrations.demonstrations import Demonstrations
 from evil.errors import UserError
 from evil.seams import Spec
 
@@ -63,11 +63,8 @@ def load(path: str | Path, spec: Spec | None = None) -> tuple[Demonstrations, di
     found, meta = _parse(path, arrays["header"])
     if spec is not None:
         checks.environment(path, found, spec)
-    checks.shapes(path, arrays, found)
-    checks.finite(path, arrays)
-    arrays["action"] = checks.actions(path, arrays, spec or found)
     arrays.pop("header")
-    return from_concatenated(**arrays), meta
+    return checks.believed(path, arrays, spec or found), meta
 
 
 def describe(path: str | Path) -> tuple[Spec, dict[str, Any]]:

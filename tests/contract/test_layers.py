@@ -69,6 +69,7 @@ WRITES_FILES = (
     *COMPILES_AND_PRINTS,
     "evil/atomic.py",
     "evil/demonstrations/files.py",
+    "evil/demonstrations/minari.py",
     "evil/demonstrations/catalogue.py",
 )
 

@@ -20,7 +20,7 @@ import pytest
 
 from evil import demonstrations
 from evil.config import from_dict, to_dict
-from evil.demonstrations import files
+from evil.demonstrations import files, minari
 from evil.errors import UserError
 from evil.experiments import artefacts, clone
 from evil.networks import actor_critic
@@ -51,6 +51,11 @@ def make_demonstrations(folder: Path) -> Path:
         [{"obs": rng.normal(size=(5, 2)), "action": rng.integers(3, size=4)} for _ in range(2)]
     )
     return files.save(folder / "demos.npz", demos, SPEC, {"expert": "ppo"})
+
+
+def make_minari(folder: Path) -> Path:
+    demos, _ = files.load(make_demonstrations(folder), SPEC)
+    return minari.save(folder / "data-v0", demos, SPEC, name="data-v0") / "data" / minari.FILE
 
 
 def make_weights(folder: Path) -> Path:
@@ -109,6 +114,7 @@ READERS = {
     "foreign-demonstrations": Reader(
         make_demonstrations, (mutations.archive,), lambda path: demonstrations.load(path)
     ),
+    "minari": Reader(make_minari, (GARBLED,), lambda path: demonstrations.load(path.parent, SPEC)),
     "weights": Reader(
         make_weights, (GARBLED, mutations.safetensors), lambda path: weights.load(path, LIKE)
     ),

@@ -1,0 +1,63 @@
+"""Files of D4RL: one HDF5 file with the steps of all episodes end to end.
+
+    observations, actions, rewards, terminals [N, ...]    timeouts, next_observations where known
+
+An episode ends where `terminals` or `timeouts` says so. Where no `next_observations` say what its
+last step led to, that step is left out.
+
+Reference: fu2020d4rl
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evil.demonstrations import checks, hdf5
+from evil.demonstrations.demonstrations import Demonstrations
+from evil.errors import UserError
+from evil.seams import Spec
+
+
+def load(path: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
+    """All episodes of a file, checked against `spec`, and what it says of itself, which is nothing.
+
+    Raises `UserError` for anything that is missing, of another shape, or not finite.
+    """
+    action_shape = () if spec.is_discrete else (spec.action_size,)
+    with hdf5.opened(path) as file:
+        reader = hdf5.Reader(path)
+        obs = reader.array(file, "observations", spec.obs_shape)
+        steps = len(obs)
+        if not steps:
+            raise UserError(f"{path}: observations has no rows.")
+        action = reader.array(file, "actions", action_shape, steps=steps)
+        reward = reader.array(file, "rewards", steps=steps)
+        terminal = reader.array(file, "terminals", steps=steps).astype(bool)
+        timeout = np.zeros(steps, bool)
+        if "timeouts" in file:
+            timeout = reader.array(file, "timeouts", steps=steps).astype(bool)
+        following = None
+        if "next_observations" in file:
+            following = reader.array(file, "next_observations", spec.obs_shape, steps=steps)
+    ends = np.flatnonzero(terminal | timeout) + 1
+    ends = ends if len(ends) and ends[-1] == steps else np.append(ends, steps)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("obs", "action", "reward")}
+    length, terminated = [], []
+    for start, end in zip(np.append(0, ends[:-1]), ends, strict=True):
+        stop = end if following is not None else end - 1
+        if stop == start:
+            continue  # a single step that led nobody knows where
+        last = obs[stop : stop + 1] if following is None else following[end - 1 : end]
+        parts["obs"] += [obs[start:stop], last]
+        parts["action"].append(action[start:stop])
+        parts["reward"].append(reward[start:stop])
+        length.append(int(stop - start))
+        terminated.append(bool(terminal[stop - 1]))
+    if not length:
+        raise UserError(f"{path}: expected an episode of two steps or more, found none.")
+    arrays = {name: np.concatenate(part) for name, part in parts.items()}
+    arrays |= {"length": np.array(length, np.int32), "terminated": np.array(terminated)}
+    return checks.believed(path, arrays, spec), {}

@@ -1,0 +1,136 @@
+"""Datasets of Minari: a folder with `main_data.hdf5`, a group per episode, and `metadata.json`.
+
+    episode_K/observations [L+1, ...]    actions, rewards, terminations, truncations [L, ...]
+
+Format: https://minari.farama.org/content/dataset_standards
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evil import atomic
+from evil.demonstrations import checks, hdf5
+from evil.demonstrations.demonstrations import Demonstrations
+from evil.errors import UserError
+from evil.seams import Spec
+
+FILE = "main_data.hdf5"
+METADATA = "metadata.json"
+
+
+def find(path: Path) -> Path | None:
+    """The folder of data at `path`, which may be that of the dataset; None if there is none."""
+    for folder in (path, path / "data"):
+        if (folder / FILE).is_file():
+            return folder
+    return None
+
+
+def load(folder: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
+    """All episodes of a dataset, checked against `spec`, and its metadata.
+
+    Raises `UserError` for anything that is missing, of another shape, or not finite.
+    """
+    path, meta = folder / FILE, _metadata(folder / METADATA)
+    checks.gymnasium_name(path, meta.get("env_spec"), spec)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("obs", "action", "reward")}
+    length, terminated = [], []
+    action_shape = () if spec.is_discrete else (spec.action_size,)
+    with hdf5.opened(path) as file:
+        reader = hdf5.Reader(path)
+        for name in _episodes(path, file):
+            group = reader.entry(file, name)
+            if not isinstance(group, hdf5.module().Group):
+                raise UserError(f"{path}: {name} is no group of arrays.")
+            obs = reader.array(group, "observations", spec.obs_shape)
+            steps = len(obs) - 1
+            ends = reader.array(group, "terminations", steps=steps).astype(bool)
+            if steps < 1 or ends[:-1].any():
+                raise UserError(
+                    f"{path}: {name} goes on after it terminated, or has no step: expected one or "
+                    "more, and terminations at its last one alone."
+                )
+            parts["obs"].append(obs)
+            parts["action"].append(reader.array(group, "actions", action_shape, steps=steps))
+            parts["reward"].append(reader.array(group, "rewards", steps=steps))
+            length.append(steps)
+            terminated.append(bool(ends[-1]))
+    arrays = {name: np.concatenate(part) for name, part in parts.items()}
+    arrays |= {"length": np.array(length, np.int32), "terminated": np.array(terminated)}
+    return checks.believed(path, arrays, spec), meta
+
+
+def save(folder: Path, demos: Demonstrations, spec: Spec, *, name: str) -> Path:
+    """Write all episodes as the dataset `name`, such as `evil/hopper-v0`; returns the folder.
+
+    UserError if there is something at `folder` already.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise UserError(f"{folder} already exists: expected a new folder.")
+    data = folder / "data"
+    with atomic.explained("create", data):
+        data.mkdir(parents=True)
+        with hdf5.module().File(data / FILE, "w") as file:
+            for index, steps in enumerate(np.asarray(demos.length).tolist()):
+                group = file.create_group(f"episode_{index}")
+                group.attrs["id"], group.attrs["total_steps"] = index, steps
+                last = np.arange(steps) == steps - 1
+                is_terminated = bool(demos.terminated[index])
+                group["observations"] = np.asarray(demos.obs[index, : steps + 1])
+                action = np.asarray(demos.action[index, :steps])
+                group["actions"] = action.astype(np.int64) if spec.is_discrete else action
+                group["rewards"] = np.asarray(demos.reward[index, :steps])
+                group["terminations"] = last & is_terminated
+                group["truncations"] = last & (not is_terminated)
+    meta = {
+        "total_episodes": int(demos.length.shape[0]),
+        "total_steps": int(demos.length.sum()),
+        "data_format": "hdf5",
+        "observation_space": json.dumps(_box(spec.obs_shape)),
+        "action_space": json.dumps(_actions(spec)),
+        "dataset_id": name,
+        "minari_version": "~=0.5",
+        "description": f"{spec.name}, {spec.backend}" if spec.backend else spec.name,
+    }
+    atomic.write(data / METADATA, json.dumps(meta).encode())
+    return folder
+
+
+def _box(shape: tuple[int, ...], low: Any = -np.inf, high: Any = np.inf) -> dict[str, Any]:
+    bounds = {
+        side: np.broadcast_to(x, shape).tolist() for side, x in (("low", low), ("high", high))
+    }
+    return {"type": "Box", "dtype": "float32", "shape": list(shape), **bounds}
+
+
+def _actions(spec: Spec) -> dict[str, Any]:
+    if spec.is_discrete:
+        return {"type": "Discrete", "dtype": "int64", "start": 0, "n": spec.num_actions}
+    return _box((spec.action_size,), spec.action_low, spec.action_high)
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file, which every dataset of Minari has.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON.") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected a JSON object.")
+    if found.get("data_format", "hdf5") != "hdf5":
+        raise UserError(f"{path}: expected data_format hdf5, found {found['data_format']!r}.")
+    return found
+
+
+def _episodes(path: Path, file: Any) -> list[str]:
+    numbers = [name.removeprefix("episode_") for name in file if name.startswith("episode_")]
+    if not numbers or not all(number.isdecimal() for number in numbers):
+        raise UserError(f"{path}: expected groups episode_0, episode_1, ..., found none.")
+    return [f"episode_{number}" for number in sorted(numbers, key=int)]

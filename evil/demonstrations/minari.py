@@ -21,6 +21,7 @@ from evil.seams import Spec
 
 FILE = "main_data.hdf5"
 METADATA = "metadata.json"
+VERSION = "0.5.0"  # whose format this is; later ones of 0.5 read it too
 
 
 def find(path: Path) -> Path | None:
@@ -95,7 +96,7 @@ def save(folder: Path, demos: Demonstrations, spec: Spec, *, name: str) -> Path:
         "observation_space": json.dumps(_box(spec.obs_shape)),
         "action_space": json.dumps(_actions(spec)),
         "dataset_id": name,
-        "minari_version": "~=0.5",
+        "minari_version": VERSION,
         "description": f"{spec.name}, {spec.backend}" if spec.backend else spec.name,
     }
     atomic.write(data / METADATA, json.dumps(meta).encode())

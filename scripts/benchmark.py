@@ -6,6 +6,7 @@ python scripts/benchmark.py reliability --env walker2d     PPO at the quick budg
 python scripts/benchmark.py generation --env pendulum      EvIL beside plain PPO lanes
 python scripts/benchmark.py recovery --num_seeds 3         run_irl.py --irl_plus, nothing cached
 python scripts/benchmark.py sac                   an update of SAC beside its matrix products
+python scripts/benchmark.py tabular               a gradient on gridworld50, and a hundred lanes
 python scripts/benchmark.py startup               import and --help
 """
 
@@ -25,6 +26,10 @@ import tyro
 
 from evil.errors import UserError, at_least
 from evil.running import command
+
+What = Literal[
+    "throughput", "paper", "reliability", "generation", "recovery", "sac", "tabular", "startup"
+]
 
 
 def startup(repeats: int = 5) -> dict[str, float]:
@@ -73,16 +78,13 @@ def recovery(env: str, num_seeds: int, num_demos: int | None) -> dict[str, Any]:
 
 
 def measure(
-    what: Annotated[
-        Literal["throughput", "paper", "reliability", "generation", "recovery", "sac", "startup"],
-        tyro.conf.Positional,
-    ],
+    what: Annotated[What, tyro.conf.Positional],
     env: str = "hopper",
     num_seeds: int = 5,
     num_demos: int | None = None,
 ) -> None:
     """Measure and print."""
-    from evil.experiments import benchmark, benchmark_sac
+    from evil.experiments import benchmark, benchmark_sac, benchmark_tabular
 
     found: dict[str, Any]
     if what == "throughput":
@@ -101,6 +103,8 @@ def measure(
             "lanes": benchmark_sac.lanes(),
             "replay": benchmark_sac.large_replay(env),
         }
+    elif what == "tabular":
+        found = benchmark_tabular.fits("gridworld50")
     else:
         found = startup()
     machine = {"machine": platform.machine(), "cores": os.cpu_count()}

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from evil.errors import UserError
-from evil.running import lanes, report
+from evil.running import faults, lanes, report
 from evil.running.phase import Frozen, Outcome, Phase, Position
 from evil.running.session import Session
 from evil.running.signals import Interrupted
@@ -37,6 +37,7 @@ def run(
     Raises `Interrupted`, after saving, if the session was asked to stop.
     """
     session = session or Session()
+    session.watch(phase)
     states, position = _restored(phase, session)
     if not position.complete:
         for sink in session.sinks:
@@ -130,6 +131,9 @@ def _chunk(
         report.frozen(int(lane), position.iteration, count, metrics, finite, states)
         for lane in np.flatnonzero(alive & ~healthy)
     ]
+    if session.directory is not None:
+        for entry in frozen:
+            faults.record(session.directory, phase, position.iteration, entry, states)
     after = dataclasses.replace(
         position,
         iteration=position.iteration + count,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
+from evil.running.phase import Phase
 from evil.running.progress import Progress, Quiet
 from evil.running.signals import Stop
 from evil.running.sinks import Sink
@@ -21,6 +23,7 @@ class Session:
     stop: Stop = dataclasses.field(default_factory=Stop)
     checkpoint_interval_s: float = 60.0
     keep: int = 2  # checkpoints per phase
+    watch: Callable[[Phase], None] = lambda phase: None  # told of every phase before it begins
 
     def checkpoints(self, phase: str) -> Checkpoints | None:
         """Where the states of a phase are kept, if anywhere."""

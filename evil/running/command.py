@@ -65,6 +65,8 @@ class Output:
     """Weights & Biases project to log to as well, when wandb is installed."""
     checkpoint_every: float = 60.0
     """Seconds between checkpoints."""
+    devices: str | None = None
+    """Devices to spread lanes over: cpu:2, gpu:4, gpu; default: all of the best kind."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +155,8 @@ def session(config: Any, output: Output, *, name: str) -> Iterator[Session]:
 
 def main(body: Callable[[], None]) -> None:
     """Run a script: one sentence and exit code 2 for wrong input, 0 after a clean stop."""
-    settings.prepare()
     try:
+        settings.prepare(_asked_devices(sys.argv[1:]))
         body()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -163,6 +165,13 @@ def main(body: Callable[[], None]) -> None:
         print(f"\n{stop} Continue with --resume.")
     except BrokenPipeError:
         raise SystemExit(0) from None
+
+
+def _asked_devices(arguments: Sequence[str]) -> str | None:
+    """What `--devices` says, which JAX must know before anything else is done."""
+    scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scout.add_argument("--devices")
+    return scout.parse_known_args(arguments)[0].devices
 
 
 def show_returns(summary: Mapping[str, Any]) -> None:

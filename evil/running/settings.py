@@ -10,12 +10,42 @@ from typing import Any
 
 import jax
 
+from evil.errors import UserError, unknown
 
-def prepare() -> None:
-    """Use all cores, keep compiled programs between processes, and multiply in full float32."""
-    use_all_cores()
+KINDS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}  # of devices, and what JAX calls them
+
+
+def prepare(devices: str | None = None) -> None:
+    """Use all cores, keep compiled programs between processes, and multiply in full float32.
+
+    `devices` says which to use instead, as `cpu:2`, `gpu:4` or `gpu`.
+    """
+    if devices is None:
+        use_all_cores()
+    else:
+        use_devices(devices)
     use_compilation_cache()
     use_full_precision()
+
+
+def use_devices(wanted: str) -> None:
+    """Use so many devices of a kind, all without a number; UserError for what is no kind or number.
+
+    What there is of them is seen only when JAX first looks.
+    """
+    kind, colon, number = wanted.partition(":")
+    if kind not in KINDS:
+        raise unknown("kind of device", kind, KINDS)
+    if colon and not (number.isdecimal() and int(number) > 0):
+        raise UserError(f"--devices {wanted}: expected a number above 0, like {kind}:2.")
+    jax.config.update("jax_platforms", KINDS[kind])
+    count = int(number) if number else None
+    if kind == "cpu":
+        jax.config.update("jax_num_cpu_devices", count or usable_cores())
+    elif kind == "gpu" and count is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(count)))
+    elif count is not None:
+        raise UserError(f"--devices {wanted}: of TPUs, all are used: expected tpu.")
 
 
 def use_all_cores() -> None:

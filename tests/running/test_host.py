@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import jax
@@ -114,3 +116,23 @@ def test_full_precision_is_for_accelerators(monkeypatch):
 
 def test_peak_memory_is_megabytes():
     assert 50 < memory.peak_memory_mb() < 50_000  # a process with JAX in it
+
+
+def test_devices_are_those_that_were_asked_for():
+    # In a process of its own: this one has its devices.
+    program = (
+        "import sys, jax; from evil.running import command, settings; sys.argv[1:] = {}\n"
+        "command.main(lambda: print(jax.default_backend(), jax.local_device_count()))"
+    )
+
+    def run(*arguments):
+        environment = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
+        text = program.format(list(arguments))
+        return subprocess.run(
+            [sys.executable, "-c", text], capture_output=True, text=True, env=environment
+        )
+
+    assert run("--devices", "cpu:3").stdout.split() == ["cpu", "3"]
+    for wrong, said in (("cpu:0", "expected a number above 0"), ("cpuu", "did you mean cpu")):
+        found = run("--devices", wrong)
+        assert found.returncode == 2 and said in found.stderr and "Traceback" not in found.stderr

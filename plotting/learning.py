@@ -34,9 +34,10 @@ def figure(run: str | Path) -> Figure:
         raise runs.NoData(f"{run}: no phase logged {RETURN} over environment steps.")
     drawn = style.new()
     (axes,) = drawn.axes
-    for phase, curve in curves.items():
-        draw_curve(axes, curve, phase)
     summary = runs.summary(run)
+    played = style.ALGORITHMS.get(str(summary.get("algorithm")))
+    for phase, curve in curves.items():
+        draw_curve(axes, curve, phase, label=played if phase == "irl" else None)
     labels = {}
     for role in REFERENCES:
         value = runs.number(summary.get(f"{role}_return"))

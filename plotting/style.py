@@ -55,6 +55,19 @@ NAMES = {
     "expert_critic": "the expert's critic",
     "guide": "the critic's own learner",
 }
+ALGORITHMS = {  # of policies whose role is `irl`
+    "adril": "AdRIL",
+    "airl": "AIRL",
+    "dac": "DAC",
+    "dril": "DRIL",
+    "fairl": "FAIRL",
+    "gail": "GAIL",
+    "gmmil": "GMMIL",
+    "pwil": "PWIL",
+    "red": "RED",
+    "sac": "SAC on the true reward",
+    "sqil": "SQIL",
+}
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,

@@ -37,7 +37,7 @@ def summarise(
     return {
         "env": problem.env.spec.name,
         "backend": problem.env.spec.backend,
-        "algorithm": "irl_plus" if config.irl_plus else "irl",
+        "algorithm": config.method or ("irl_plus" if config.irl_plus else "irl"),
         "preset": config.preset,
         "seed": config.seed,
         "seeds": config.num_seeds,

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from evil import registry
-from evil.errors import at_least
+from evil.errors import UserError, at_least
 from evil.experiments import findings, measure, retraining
 from evil.experiments.problem import Problem, read_problem
 from evil.imitation import bc, irl
@@ -38,6 +38,8 @@ class Config:
     """IRL++ (all past policies, beginners too, and an ensemble) or plain IRL (the current one)."""
     recipe: str = "default"
     """How the reward is recovered: default; published, as in the reference; or gail."""
+    method: str = ""
+    """Name under which results are reported; default: irl or irl_plus."""
     preset: str = "auto"
     """Sizes of everything: smoke, quick, paper, or auto: paper on an accelerator, else quick."""
     backend: str | None = None
@@ -57,7 +59,7 @@ class Config:
     chunk: int = 5
     """Iterations between two updates of the display."""
     bc_iterations: int = 60
-    """Validations of behavioural cloning at most."""
+    """Validations of behavioural cloning at most; 0 leaves it out."""
     num_retrained: int = 2
     """Fresh policies trained on each recovered reward; 0 leaves out all retraining."""
     restart_rate: float = 0.0
@@ -89,18 +91,26 @@ def study(config: Config) -> Study:
         1,
         num_seeds=config.num_seeds,
         iterations=config.iterations,
-        bc_iterations=config.bc_iterations,
         chunk=config.chunk,
         evaluation_episodes=config.evaluation_episodes,
     )
-    at_least(0, num_retrained=config.num_retrained, restart_rate=config.restart_rate)
+    at_least(
+        0,
+        bc_iterations=config.bc_iterations,
+        num_retrained=config.num_retrained,
+        restart_rate=config.restart_rate,
+    )
     problem = read_problem(config)
+    game = irl.make(config.algorithm, problem.env)
+    model: RewardModel = registry.make(config.algorithm.reward, problem.env)
+    if config.num_retrained and model.score.reads_origin:
+        raise UserError("labels of origin teach nobody anew: expected num_retrained 0.")
     return Study(
         config=config,
         problem=problem,
         cloning=bc.make(config.bc, problem.env),
-        game=irl.make(config.algorithm, problem.env),
-        model=registry.make(config.algorithm.reward, problem.env),
+        game=game,
+        model=model,
     )
 
 
@@ -118,19 +128,21 @@ class Study:
         """Go through all phases, measure, and fill the run directory; returns the summary."""
         config, problem = self.config, self.problem
         key_bc, key_irl, key_again, key_judge = jax.random.split(jax.random.key(config.seed), 4)
-        cloning = self.imitating("bc", self.cloning, key_bc, config.bc_iterations)
         playing = self.imitating("irl", self.game, key_irl, config.iterations)
+        phases = [playing]
+        if config.bc_iterations:
+            phases.insert(0, self.imitating("bc", self.cloning, key_bc, config.bc_iterations))
         # Of the rewards that are still to be recovered the shapes are known, and these suffice to
         # compile what comes after the game.
         shapes = jax.eval_shape(jax.vmap(self.game.reward), lanes.abstract_states(playing))
         again = self.retraining(_zeros(shapes), key_again)
-        phases = [cloning, playing] + ([] if again is None else [again.phase])
+        everything = phases + ([] if again is None else [again.phase])
         programs, judges = ahead.begin(
             lambda: None if again is None else lanes.compile_phase(again.phase),
-            lambda: self.compile_judging(phases, again, key_judge),
+            lambda: self.compile_judging(everything, again, key_judge),
         )
 
-        outcomes = {"bc": run(cloning, session), "irl": run(playing, session)}
+        outcomes = {phase.name: run(phase, session) for phase in phases}
         reward_params = jax.vmap(self.game.reward)(outcomes["irl"].states)
         fresh = self.retraining(reward_params, key_again)
         if fresh is not None:
@@ -187,11 +199,14 @@ class Study:
     ) -> tuple[dict[str, Policy], dict[str, PyTree]]:
         """All policies, stacked by kind, and the recovered reward that goes with each."""
         mode = self.config.deterministic
-        policies = {
+        policies = {}
+        if "bc" in states:
             # A clone's deviation is mostly its own error: it is judged, generously, by its mode.
-            "bc": measure.stacked_policy(self.cloning.policy, states["bc"], deterministic=True),
-            "irl": measure.stacked_policy(self.game.policy, states["irl"], deterministic=mode),
-        }
+            clones = measure.stacked_policy(self.cloning.policy, states["bc"], deterministic=True)
+            policies["bc"] = clones
+        policies["irl"] = measure.stacked_policy(
+            self.game.policy, states["irl"], deterministic=mode
+        )
         if again is not None:
             policies |= again.policies(states["retrain"], deterministic=mode)
         policies = _sharing_act(policies, self.config)
@@ -226,7 +241,7 @@ def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Polic
     The clone plays its mode, which for a gaussian is what it samples without deviation.
     """
     found = dict(policies)
-    weights = policies["bc"].params["network"]["params"]
+    weights = policies["bc"].params["network"]["params"] if "bc" in policies else {}
     if config.bc.network == config.algorithm.learner.network and "log_std" in weights:
         still = {"params": weights | {"log_std": jnp.full_like(weights["log_std"], -30.0)}}
         found["bc"] = dataclasses.replace(

@@ -30,6 +30,26 @@ SIZES = {
 }
 
 
+# Imitation in minutes: the default has four times the weights and four times the steps.
+QUICK = Size(_hidden(DEFAULT, 128, 128), 1000)
+SMOKE = _hidden(
+    dataclasses.replace(
+        SMALL, num_envs=16, num_steps=4, batch_size=32, capacity=1024, warmup=64, num_starts=4
+    ),
+    32,
+    32,
+)
+
+
 def size(env: str) -> Size[sac.Config]:
     """The learner for an environment, by its canonical name, and its number of iterations."""
     return SIZES.get(env, Size(DEFAULT, 4000))
+
+
+def imitating(env: str, preset: str) -> Size[sac.Config]:
+    """The same where it imitates: smoke, quick, or as published one update per step."""
+    if preset == "smoke":
+        return Size(SMOKE, 6)
+    if preset == "quick":
+        return SIZES.get(env, QUICK)
+    return Size(dataclasses.replace(DEFAULT, update_ratio=1.0), 4000)

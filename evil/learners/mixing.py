@@ -53,6 +53,11 @@ def per_round(round_length: int, size: int) -> int:
     return round_length // size or FOR_EVER
 
 
+def nearest(round_length: int, size: int) -> int:
+    """The length nearest to `round_length` that `per_round` admits."""
+    return max(1, round(round_length / size)) * size if round_length else 0
+
+
 def count(rounds: Rounds, rollout: Transition, length: int) -> Rounds:
     """After one more rollout; `length` of them are a round."""
     begins, done = rounds.rollouts % length == 0, rollout.terminated | rollout.truncated

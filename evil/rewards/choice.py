@@ -14,6 +14,7 @@ from evil.rewards import (
     coupling,
     disagreement,
     ensemble,
+    fixed,
     kernel,
     labels,
     moment_matching,
@@ -29,4 +30,5 @@ AnyConfig: TypeAlias = (
     | Annotated[disagreement.Config, subcommand("disagreement")]
     | Annotated[coupling.Config, subcommand("coupling")]
     | Annotated[labels.Config, subcommand("labels")]
+    | Annotated[fixed.Config, subcommand("fixed")]
 )

@@ -1,12 +1,32 @@
-"""Rewards that have nothing to learn; their parameters are `()`."""
+"""Rewards that have nothing to learn.
+
+As scores their parameters are `()`. As the reward of a game that only reinforcement learning is
+left of, they have a scale, for learners that heed the size of rewards.
+"""
 
 from __future__ import annotations
+
+import dataclasses
+from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
 
-from evil.rewards import memoryless
-from evil.seams import PyTree, Score, Transition
+from evil.errors import at_least, unknown
+from evil.rewards import contrast, memoryless
+from evil.seams import Environment, PyTree, RewardModel, Score, Transition
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A reward that is known."""
+
+    kind: Literal["real", "survival"] = "real"
+    """The environment's own, or one per step."""
+    scale: float = 1.0
+    """What it is multiplied by. Traced."""
+    batch_size: int = 256
+    """Rows of either side in one update, which only measures."""
 
 
 def real() -> Score:
@@ -27,3 +47,26 @@ def survival() -> Score:
         return jnp.ones_like(transitions.reward)
 
     return memoryless(reward)
+
+
+SCORES = {"real": real, "survival": survival}
+
+
+def make(config: Config, env: Environment) -> RewardModel:
+    """A known reward in the place of one that is learned; demonstrations are only measured."""
+    del env
+    at_least(1, batch_size=config.batch_size)
+    if config.kind not in SCORES:
+        raise unknown("known reward", config.kind, SCORES)
+    score = SCORES[config.kind]()
+
+    def paid(params: PyTree, transitions: Transition) -> Array:
+        return params["scale"] * score.apply((), (), transitions)[0]
+
+    return RewardModel(
+        init=lambda key, demos: {"scale": jnp.asarray(config.scale, jnp.float32)},
+        params=lambda state: state,
+        score=memoryless(paid),
+        update=contrast.measuring(paid),
+        batch_size=config.batch_size,
+    )

@@ -43,9 +43,20 @@ RETURN_NAMES = {
     "mode_return": "its likeliest actions",
 }
 FINAL_NAMES = {  # what `final_return` is of, by algorithm
+    "adril": "AdRIL",
+    "airl": "AIRL",
     "bc": "behavioural cloning",
+    "dac": "DAC",
     "dagger": "DAgger",
+    "dril": "DRIL",
     "evil": "trained with the evolved shaping",
+    "fairl": "FAIRL",
+    "gail": "GAIL",
+    "gmmil": "GMMIL",
+    "pwil": "PWIL",
+    "red": "RED",
+    "sac": "SAC on the real reward",
+    "sqil": "SQIL",
     "transfer": "trained on what was carried over",
     **dict.fromkeys(("maxent", "mce", "relent"), "planned on the recovered reward"),
 }
@@ -78,7 +89,7 @@ class Arguments(Generic[T]):
 
 
 def parse(
-    kind: type[T],
+    kind: type[T] | tuple[type[T], ...],
     description: str,
     make_default: Callable[[argparse.Namespace], T],
     choosing: Sequence[tuple[str, dict[str, Any]]],
@@ -88,6 +99,7 @@ def parse(
 ) -> tuple[T, Output]:
     """The config and output options that a command line asks for.
 
+    The config is of one `kind`, or of one of several; which, the defaults decide.
     `choosing` are the options on which the defaults of all others depend, as for argparse
     (`("--env", {"default": "hopper"})`); they must be fields of the config, too. Those `aside` say
     something to the defaults alone. With `--resume` the defaults are the config of that run. Fields
@@ -104,7 +116,8 @@ def parse(
     if asked.resume and not {"-h", "--help"} & set(arguments):
         default = from_dict(RunDirectory.open(asked.resume).read_config())
         if not isinstance(default, kind):
-            found, expected = type(default).__module__, kind.__module__
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            found, expected = type(default).__module__, " or ".join(k.__module__ for k in kinds)
             raise UserError(f"{asked.resume} is a run of {found}, expected one of {expected}")
     else:
         default = make_default(asked)
@@ -113,7 +126,7 @@ def parse(
         listener.add_argument(name, **options)
     arguments = listener.parse_known_args(arguments)[1]
     parsed = tyro.cli(
-        Arguments[kind],
+        Arguments[type(default)],
         args=arguments,
         default=Arguments(config=default, output=Output()),
         description=description,

@@ -45,6 +45,11 @@ def test_without_a_length_there_is_one_round():
         mixing.per_round(20, 6)
 
 
+def test_rounds_are_whole_rollouts():
+    found = [mixing.nearest(length, 256) for length in (0, 100, 1250, 12500)]
+    assert found == [0, 256, 1280, 12544]
+
+
 def test_a_share_of_each_batch():
     found = mixing.is_experts(2, 4, 0.5, jnp.int32(7), alternate=False)
     np.testing.assert_array_equal(found, [[1, 1, 0, 0]] * 2)

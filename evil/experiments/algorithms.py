@@ -1,0 +1,209 @@
+"""Imitation by name: which learner is paid which reward, and what else goes with it.
+
+        learner  reward                          fitted           rows learned from
+    airl   PPO   log-odds, of AIRL's form        all the time     its own
+    fairl  PPO   forward divergence of log-odds  all the time     its own
+    gail   PPO   -log(1 - D)                     all the time     its own
+    dac    SAC   log-odds, beyond the end too    all the time     its replay
+    gmmil  SAC   kernel witness                  nothing to fit   its replay
+    pwil   SAC   greedy coupling                 before           its replay
+    red    SAC   distilled support               before           its replay
+    dril   SAC   agreement of clones             before           its replay
+    sqil   SAC   label of origin                 nothing to fit   half of each batch the expert's
+    adril  SAC   label of origin and round       nothing to fit   every other batch the expert's
+    sac    SAC   the real one                    nothing to fit   its replay
+    bc     none
+
+Reference: arulkumaran2023pragmatic
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from evil import environments
+from evil.config import override
+from evil.errors import at_least, unknown
+from evil.experiments import clone, presets, recover, sizes_sac
+from evil.imitation import irl
+from evil.learners import mixing
+from evil.rewards import (
+    adversarial,
+    choice,
+    coupling,
+    disagreement,
+    fixed,
+    kernel,
+    labels,
+    support,
+)
+from evil.running.session import Session
+from evil.seams import Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """An algorithm in which a learner is paid a reward; its options are fields of the learner."""
+
+    learner: Literal["ppo", "sac"]
+    reward: choice.AnyConfig
+    learns: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    round_length: int = 0  # transitions, to the nearest whole rollout
+    is_fitted: bool = False  # as many updates of the reward as of the learner
+    recent: int = 0  # rollouts that the reward compares with; 0: the last one
+    absorbing: bool = False  # whether ends are paid for as long as the discount looks ahead
+
+
+METHODS = {
+    "adril": Method(
+        "sac",
+        labels.Config(kind="adril"),
+        {"expert_share": 0.5, "alternate": True, "discount": 0.98, "retention": 0.98},
+        round_length=1250,
+    ),
+    "airl": Method(
+        "ppo", adversarial.Config(shaped=True, subtract_log_policy=True), is_fitted=True
+    ),
+    "dac": Method(
+        "sac",
+        adversarial.Config(),
+        {"discount": 0.97, "retention": 0.99, "target_entropy": -0.5},
+        is_fitted=True,
+        absorbing=True,
+    ),
+    "dril": Method("sac", disagreement.Config()),
+    # Where D nears one the reward has no bound of its own.
+    "fairl": Method("ppo", adversarial.Config(reward="fairl", reward_bound=10.0), is_fitted=True),
+    "gail": Method("ppo", adversarial.Config(reward="gail"), is_fitted=True),
+    # Compared with the whole replay, the witness would be one of all policies so far.
+    "gmmil": Method("sac", kernel.Config(), recent=16),
+    "pwil": Method("sac", coupling.Config()),
+    "red": Method("sac", support.Config()),
+    "sac": Method("sac", fixed.Config()),
+    "sqil": Method("sac", labels.Config(kind="sqil"), {"expert_share": 0.5}),
+}
+NAMES = ("bc", *METHODS)
+# Steps of the published size need the published million of them.
+SHORT = {"learning_rate": 1e-3, "weight_decay": 0.1}
+SMOKE = {
+    "adversarial": {"hidden": (16,), "batch_size": 32},
+    "disagreement": {"hidden": (16,), "fit_updates": 20, "batch_size": 32},
+    "coupling": {"max_rows": 50, "batch_size": 32},
+    "support": {"hidden": (16,), "target_hidden": (16, 16), "fit_updates": 20, "batch_size": 32},
+    "kernel": {"expert_rows": 64, "batch_size": 32},
+}
+
+Study = recover.Config | clone.Config
+
+
+def imitation(
+    algorithm: str,
+    env: str,
+    preset: str,
+    *,
+    backend: str | None = None,
+    num_demos: int | None = None,
+    iterations: int | None = None,
+) -> Study:
+    """A run of an algorithm on an environment, which ends with the returns of its policies."""
+    if algorithm not in NAMES:
+        raise unknown("algorithm", algorithm, NAMES)
+    if algorithm == "bc":
+        return cloned(env, preset, backend, num_demos, iterations)
+    method, resolved = METHODS[algorithm], presets.resolve(preset)
+    if method.learner == "sac" and iterations is None:
+        iterations = sizes_sac.imitating(environments.canonical(env), resolved).iterations
+    usual = presets.recovery(
+        env, resolved, irl_plus=False, recipe="gail", backend=backend, iterations=iterations
+    )
+    played = on_policy if method.learner == "ppo" else off_policy
+    return dataclasses.replace(
+        usual,
+        method=algorithm,
+        recipe="default",
+        num_demos=num_demos,
+        num_retrained=0,
+        bc_iterations=0,
+        algorithm=played(method, usual, resolved),
+    )
+
+
+def study(config: Study) -> Callable[[Session], dict[str, Any]]:
+    """Read and check everything that the run needs; what is returned then carries it out."""
+    return clone.study(config) if isinstance(config, clone.Config) else recover.study(config)
+
+
+def name(config: Study) -> str:
+    """The algorithm of a run."""
+    return "bc" if isinstance(config, clone.Config) else config.method or "irl"
+
+
+def cloned(
+    env: str,
+    preset: str,
+    backend: str | None,
+    num_demos: int | None,
+    iterations: int | None,
+) -> clone.Config:
+    """Behavioural cloning."""
+    usual = presets.cloning(env, preset, backend=backend)
+    iterations = usual.iterations if iterations is None else iterations
+    at_least(1, iterations=iterations)
+    return dataclasses.replace(usual, num_demos=num_demos, iterations=iterations)
+
+
+def on_policy(method: Method, usual: recover.Config, preset: presets.Preset) -> irl.Config:
+    """The usual game against one classifier, but for the form of its reward."""
+    ours: Any = method.reward
+    sized: Any = usual.algorithm.reward
+    form = ("shaped", "subtract_log_policy", "reward")
+    changes = {name: getattr(ours, name) for name in form}
+    if not sized.member.embed:
+        changes |= {"reward_bound": ours.reward_bound} | ({} if preset == "paper" else SHORT)
+    if ours.shaped:
+        changes["absorbing_steps"] = 0
+    return dataclasses.replace(
+        usual.algorithm, reward=dataclasses.replace(sized.member, **changes), history="current"
+    )
+
+
+def off_policy(method: Method, usual: recover.Config, preset: presets.Preset) -> irl.Config:
+    """Soft actor-critic and its reward."""
+    chosen = sizes_sac.imitating(usual.env, preset)
+    spec = environments.make(usual.env, usual.backend).spec
+    learner = dataclasses.replace(chosen.for_iterations(usual.iterations), **_for(method, spec))
+    rollout = learner.num_envs * learner.num_steps
+    learner = dataclasses.replace(
+        learner, round_length=mixing.nearest(method.round_length, rollout)
+    )
+    reward: Any = method.reward
+    kind = type(reward).__module__.rpartition(".")[2]
+    if preset == "smoke":
+        reward = dataclasses.replace(reward, **SMOKE.get(kind, {}))
+    if method.is_fitted and preset != "paper":
+        reward = dataclasses.replace(reward, **SHORT)
+    rows = min(learner.capacity, usual.iterations * rollout) if method.is_fitted else rollout
+    game = dataclasses.replace(
+        usual.algorithm,
+        learner=learner,
+        reward=reward,
+        updates_per_iteration=round(rollout * learner.update_ratio) if method.is_fitted else 1,
+        history="all" if method.is_fitted or method.recent else "current",
+        rows_per_iteration=rollout,
+        capacity=-(-max(rows, method.recent * rollout) // rollout) * rollout,
+    )
+    return beyond_the_end(game) if method.absorbing else game
+
+
+def beyond_the_end(game: irl.Config) -> irl.Config:
+    """The game with ends paid for as many steps as its discount counts: 1 / (1 - γ)."""
+    steps = round(1.0 / (1.0 - game.learner.discount))
+    return override(game, {"reward.absorbing_steps": steps})
+
+
+def _for(method: Method, spec: Spec) -> dict[str, Any]:
+    """The options of its learner, where targets of the entropy are those of action vectors."""
+    left_out = {"target_entropy"} if spec.is_discrete else set()
+    return {name: value for name, value in method.learns.items() if name not in left_out}

@@ -1,0 +1,60 @@
+"""Imitate demonstrations with an algorithm by name, and measure how close it comes.
+
+    python scripts/run_il.py --algorithm dac --env hopper --num_demos 10
+
+Algorithms: adril, airl, bc, dac, dril, fairl, gail, gmmil, pwil, red, sac (on the real reward) and
+sqil. The run directory holds the checkpoints, metrics, summary, policies, reward and figures. With
+--bc_iterations 60 cloning runs beside it; with --num_retrained 5 fresh policies are trained on the
+reward that was recovered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+import jax
+
+import plotting
+from evil.experiments import algorithms, clone, presets, recover
+from evil.running import command
+
+
+def default(asked: argparse.Namespace) -> algorithms.Study:
+    return algorithms.imitation(
+        asked.algorithm,
+        asked.env,
+        asked.preset,
+        backend=asked.backend,
+        num_demos=asked.num_demos,
+        iterations=asked.iterations,
+    )
+
+
+CHOOSING = [
+    ("--env", {"default": "hopper"}),
+    ("--backend", {}),
+    ("--preset", {"default": "auto"}),
+    ("--num_demos", {"type": int}),
+    ("--iterations", {"type": int}),
+]
+ASIDE = [("--algorithm", {"default": "dac"})]
+
+
+def main() -> None:
+    kinds = (recover.Config, clone.Config)
+    config, output = command.parse(kinds, __doc__ or "", default, CHOOSING, aside=ASIDE)
+    config = dataclasses.replace(config, preset=presets.resolve(config.preset))
+    study = algorithms.study(config)
+    name = f"{config.env}-{algorithms.name(config)}"
+    with command.session(config, output, name=name) as session:
+        session.progress.note(f"preset {config.preset} on {jax.default_backend()}")
+        summary = study(session)
+        assert session.directory is not None
+        plotting.draw_all(session.directory.path)
+    command.show_returns(summary)
+    print(f"everything about this run is in {session.directory.path}")
+
+
+if __name__ == "__main__":
+    command.main(main)

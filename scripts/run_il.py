@@ -1,11 +1,12 @@
 """Imitate demonstrations with an algorithm by name, and measure how close it comes.
 
-    python scripts/run_il.py --algorithm dac --env hopper --num_demos 10
+    python scripts/run_il.py --algorithm dac --env hopper --num_demos 10 [--tuned]
 
 Algorithms: adril, airl, bc, dac, dril, fairl, gail, gmmil, pwil, red, sac (on the real reward) and
 sqil. The run directory holds the checkpoints, metrics, summary, policies, reward and figures. With
 --bc_iterations 60 cloning runs beside it; with --num_retrained 5 fresh policies are trained on the
-reward that was recovered.
+reward that was recovered. With --tuned, values are those found by search for 5, 10 or 25
+demonstrations; gail is then played with SAC, as it was in that search.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def default(asked: argparse.Namespace) -> algorithms.Study:
         backend=asked.backend,
         num_demos=asked.num_demos,
         iterations=asked.iterations,
+        is_tuned=asked.tuned,
     )
 
 
@@ -38,7 +40,10 @@ CHOOSING = [
     ("--num_demos", {"type": int}),
     ("--iterations", {"type": int}),
 ]
-ASIDE = [("--algorithm", {"default": "dac"})]
+ASIDE = [
+    ("--algorithm", {"default": "dac"}),
+    ("--tuned", {"action": "store_true"}),
+]
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from evil import environments
 from evil.config import override
 from evil.errors import at_least, unknown
-from evil.experiments import clone, presets, recover, sizes_sac
+from evil.experiments import clone, presets, recover, sizes_sac, tuned
 from evil.imitation import irl
 from evil.learners import mixing
 from evil.rewards import (
@@ -106,10 +106,21 @@ def imitation(
     backend: str | None = None,
     num_demos: int | None = None,
     iterations: int | None = None,
+    is_tuned: bool = False,
 ) -> Study:
-    """A run of an algorithm on an environment, which ends with the returns of its policies."""
+    """A run of an algorithm on an environment, which ends with the returns of its policies.
+
+    If tuned, with the values that were found for so many demonstrations.
+    """
     if algorithm not in NAMES:
         raise unknown("algorithm", algorithm, NAMES)
+    if is_tuned:
+        found = tuned.values(algorithm, num_demos, environments.make(env, backend).spec)
+        kind = tuned.ALIASES.get(algorithm, algorithm)
+        usual = imitation(
+            kind, env, preset, backend=backend, num_demos=num_demos, iterations=iterations
+        )
+        return as_found(algorithm, usual, found)
     if algorithm == "bc":
         return cloned(env, preset, backend, num_demos, iterations)
     method, resolved = METHODS[algorithm], presets.resolve(preset)
@@ -128,6 +139,17 @@ def imitation(
         bc_iterations=0,
         algorithm=played(method, usual, resolved),
     )
+
+
+def as_found(algorithm: str, usual: Study, found: tuned.Values) -> Study:
+    """A run with tuned values, reported under the name by which it was asked for."""
+    config = tuned.apply(usual, found)
+    if isinstance(config, clone.Config):
+        return config
+    game = config.algorithm
+    if METHODS[config.method].absorbing:
+        game = beyond_the_end(game)  # by the discount that was found
+    return dataclasses.replace(config, method=algorithm, algorithm=game)
 
 
 def study(config: Study) -> Callable[[Session], dict[str, Any]]:

@@ -40,6 +40,8 @@ class Config:
     """Outputs of both."""
     activation: str = "relu"
     """Activation of the hidden layers."""
+    input_dropout: float = 0.0
+    """Share of φ̂'s inputs dropped while it is fitted."""
     dropout: float = 0.0
     """Share of φ̂'s hidden units dropped while it is fitted."""
     fit_updates: int = 5000
@@ -82,7 +84,9 @@ def make(config: Config, env: Environment) -> RewardModel:
     spec = env.spec
     form = {"outputs": config.outputs, "activation": config.activation, "output_gain": 2.0**0.5}
     target = MLP(config.target_hidden, **form)
-    predictor = MLP(config.hidden, **form, dropout=config.dropout)
+    predictor = MLP(
+        config.hidden, **form, input_dropout=config.input_dropout, dropout=config.dropout
+    )
 
     def look(mean: Array, std: Array, rows: Transition) -> Array:
         return features.standardise(mean, std, features.select(config.inputs, spec, rows))
@@ -145,6 +149,9 @@ def _check(config: Config) -> None:
         fit_batch_size=config.fit_batch_size,
         batch_size=config.batch_size,
     )
+    for name in ("input_dropout", "dropout"):
+        if not 0.0 <= getattr(config, name) < 1.0:
+            raise UserError(f"{name} must be from 0 to below 1, found {getattr(config, name)}")
     for name in ("held_out", "expert_reward"):
         if not 0.0 < getattr(config, name) < 1.0:
             raise UserError(f"{name} must be between 0 and 1, found {getattr(config, name)}")

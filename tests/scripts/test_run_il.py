@@ -64,6 +64,10 @@ def test_a_run_of_another_study_is_not_resumed(tmp_path):
         (["--algorithm", "red", "--algorithm.reward.held_out", "2"], "held_out must be between"),
         (["--algorithm", "pwil", "--bc_iterations", "-1"], "bc_iterations must be at least 0"),
         (["--algorithm", "sqil", "--num_retrained", "1"], "labels of origin teach nobody anew"),
+        (["--algorithm", "sac", "--tuned"], "unknown tuned algorithm 'sac'"),
+        (["--tuned", "--num_demos", "7"], "tuned values are for num_demos 5, 10, 25: found 7"),
+        (["--tuned"], "found None"),
+        (["--algorithm", "red", "--algorithm.reward.dropout", "1"], "dropout must be from 0 to"),
         (["--algorithm", "dril", "--algorithm.learner.warmup", "-1"], "warmup must be at least 0"),
     ],
 )

@@ -36,8 +36,8 @@ LOCOMOTION = ppo.Config(
     network=actor_critic.Config(activation="silu"),
 )  # fmt: skip
 # With the above, walker2d stays in a gait worth half the expert's, though it never falls: it has to
-# look further ahead, and to keep exploring.
-WALKER = ppo.Config(discount=0.995, final_log_std=-1.0)
+# look further ahead, and to keep exploring for as long as that pays.
+WALKER = ppo.Config(discount=0.995, entropy_coefficient=0.005)
 # Its physics costs five times hopper's: smaller rollouts, more of them.
 CHEETAH = dataclasses.replace(LOCOMOTION, num_envs=64, num_steps=64, num_minibatches=8)
 SMALL = ppo.Config(

@@ -37,7 +37,7 @@ def draw_all(run: str | Path) -> list[Path]:
     if not Path(run).is_dir():
         raise NoData(f"{run}: no such run directory.")
     # Figures of single runs would pool the lanes of a sweep, which differ in more than the seed.
-    chosen = (sweep,) if runs.summary(run).get("ranking") else FIGURES
+    chosen = (sweep,) if runs.is_sweep(run) else FIGURES
     drawn = []
     for figure in chosen:
         try:

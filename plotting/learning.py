@@ -21,8 +21,7 @@ def draw(run: str | Path) -> Path:
 @style.styled
 def figure(run: str | Path) -> Figure:
     """True return over environment steps: a curve per phase, a dashed line per reference."""
-    # Before any episode has ended there is no return; what is logged then is a mere zero.
-    logged = [r for r in runs.records(run) if r.get("agent/length") != 0]
+    logged = runs.with_episodes(runs.records(run))
     if "dagger" in runs.phases(logged):
         raise runs.NoData(f"{run}: DAgger reports by round, which rounds.png shows.")
     found = {phase: runs.curve(logged, phase, RETURN) for phase in runs.phases(logged)}

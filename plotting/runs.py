@@ -27,6 +27,7 @@ class Curve:
 
     steps: np.ndarray  # [K]
     values: np.ndarray  # [K, lanes], NaN where a lane has no finite value
+    names: tuple[Any, ...] = ()  # of the lanes, as they were logged
 
     @property
     def mean(self) -> np.ndarray:
@@ -110,6 +111,20 @@ def number(value: Any) -> float | None:
     return float(value) if is_number and math.isfinite(value) else None
 
 
+def with_episodes(logged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the records from before any episode has ended, whose return is a mere zero."""
+    return [record for record in logged if record.get("agent/length") != 0]
+
+
+def is_sweep(run: str | Path) -> bool:
+    """Whether the lanes of a run differ in more than the seed."""
+    path = Path(run) / "config.json"
+    try:
+        return json.loads(path.read_text())["config"]["type"] == "evil.experiments.sweep"
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def phases(logged: Sequence[dict[str, Any]]) -> list[str]:
     """The phases of a run, in the order in which they began."""
     return list(dict.fromkeys(str(record.get("phase", "")) for record in logged))
@@ -132,7 +147,7 @@ def curve(logged: Sequence[dict[str, Any]], phase: str, metric: str) -> Curve | 
     values = np.full((len(steps), len(lanes)), np.nan)
     for (step, lane), value in points.items():
         values[steps[step], lanes[lane]] = value
-    return Curve(steps=np.array(list(steps)), values=values)
+    return Curve(steps=np.array(list(steps)), values=values, names=tuple(lanes))
 
 
 def title(run: str | Path) -> str:

@@ -109,7 +109,7 @@ def learning(run: str | Path, entries: list[dict[str, Any]]) -> Figure | None:
 
     None where nothing acts while it learns.
     """
-    logged = runs.records(run)
+    logged = runs.with_episodes(runs.records(run))
     lanes = runs.summary(run)["lanes"]
     curves = {
         phase: runs.curve(logged, phase, "agent/return")
@@ -121,11 +121,15 @@ def learning(run: str | Path, entries: list[dict[str, Any]]) -> Figure | None:
     axes = drawn.axes[0]
     for entry in reversed(entries):  # the best on top
         own = [row for row in lanes if row["point"] == entry["point"]]
-        curve = curves[own[0]["phase"]]
-        assert curve is not None
-        values = curve.values[:, [row["lane"] for row in own]]
-        mean = [runs.interquartile_mean(row[~np.isnan(row)]) for row in values]
-        axes.plot(curve.steps, mean, color=shade(entry["objective"], entries))
+        colour = shade(entry["objective"], entries)
+        for phase in dict.fromkeys(row["phase"] for row in own):  # more than one if it was cut
+            curve, names = curves[phase], {row["lane"] for row in own if row["phase"] == phase}
+            assert curve is not None
+            # A lane that broke at once has logged nothing.
+            values = curve.values[:, [name in names for name in curve.names]]
+            some = ~np.isnan(values).all(axis=1)
+            mean = [runs.interquartile_mean(row[~np.isnan(row)]) for row in values[some]]
+            axes.plot(curve.steps[some], mean, color=colour)
     style.step_axis(axes)
     axes.set_ylabel("true return while learning")
     colour_bar(drawn, entries)

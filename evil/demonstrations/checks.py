@@ -43,6 +43,11 @@ def believed(path: Path, arrays: dict[str, np.ndarray], spec: Spec) -> Demonstra
     return from_concatenated(**(arrays | {"action": actions(path, arrays, spec)}))
 
 
+def row_of_actions(spec: Spec) -> tuple[tuple[int, ...], str]:
+    """The shape of one action, and the dtype of all."""
+    return ((), "int32") if spec.is_discrete else ((spec.action_size,), "float32")
+
+
 def gymnasium_name(path: Path, described: Any, expected: Spec) -> None:
     """What a file says of its environment, as Gymnasium does, names the expected one.
 
@@ -65,7 +70,7 @@ def shapes(path: Path, arrays: Arrays, spec: Spec) -> None:
         where = int(length.argmin())
         raise UserError(f"{path}: episode {where} has {length[where]} steps, expected 1 or more.")
     steps, episodes = int(length.sum(dtype=np.int64)), len(length)
-    action_shape = () if spec.is_discrete else (spec.action_size,)
+    action_shape, expected = row_of_actions(spec)
     for name, shape in (
         ("action", (steps, *action_shape)),
         ("obs", (steps + episodes, *spec.obs_shape)),
@@ -77,7 +82,6 @@ def shapes(path: Path, arrays: Arrays, spec: Spec) -> None:
                 f"{path}: {name} has shape {arrays[name].shape}, expected {shape} "
                 f"for {episodes} episodes of {steps} steps together."
             )
-    expected = "int32" if spec.is_discrete else "float32"
     if arrays["action"].dtype != expected:
         found = arrays["action"].dtype
         raise UserError(f"{path}: action has dtype {found}, expected {expected} in {spec.name}.")

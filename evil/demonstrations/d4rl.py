@@ -26,21 +26,21 @@ def load(path: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
 
     Raises `UserError` for anything that is missing, of another shape, or not finite.
     """
-    action_shape = () if spec.is_discrete else (spec.action_size,)
+    action_shape, action_type = checks.row_of_actions(spec)
     with hdf5.opened(path) as file:
         reader = hdf5.Reader(path)
         obs = reader.array(file, "observations", spec.obs_shape)
         steps = len(obs)
         if not steps:
             raise UserError(f"{path}: observations has no rows.")
-        action = reader.array(file, "actions", action_shape, steps=steps)
+        action = reader.array(file, "actions", action_shape, steps=steps, dtype=action_type)
         reward = reader.array(file, "rewards", steps=steps)
-        terminal = reader.array(file, "terminals", steps=steps).astype(bool)
+        terminal = reader.array(file, "terminals", steps=steps, dtype="bool")
         timeout = np.zeros(steps, bool)
-        if "timeouts" in file:
-            timeout = reader.array(file, "timeouts", steps=steps).astype(bool)
+        if reader.has(file, "timeouts"):
+            timeout = reader.array(file, "timeouts", steps=steps, dtype="bool")
         following = None
-        if "next_observations" in file:
+        if reader.has(file, "next_observations"):
             following = reader.array(file, "next_observations", spec.obs_shape, steps=steps)
     ends = np.flatnonzero(terminal | timeout) + 1
     ends = ends if len(ends) and ends[-1] == steps else np.append(ends, steps)

@@ -48,9 +48,15 @@ class Reader:
         self.left = archives.MAX_BYTES
 
     def array(
-        self, group: Any, name: str, row: tuple[int, ...] = (), *, steps: int | None = None
+        self,
+        group: Any,
+        name: str,
+        row: tuple[int, ...] = (),
+        *,
+        steps: int | None = None,
+        dtype: str = "float32",
     ) -> np.ndarray:
-        """The array called `name`, as bool, int32 or float32.
+        """The array called `name`, as `dtype`: float32, int32 or bool.
 
         It has rows of shape `row`, and `steps` of them, if that is given.
         """
@@ -64,29 +70,39 @@ class Reader:
             raise UserError(f"{self.path}: {where} lies in another file, which is never read.")
         if found.dtype.kind not in "biuf":
             raise UserError(f"{self.path}: {where} has dtype {found.dtype}, expected numbers.")
-        self.left -= math.prod(found.shape) * max(found.dtype.itemsize, 4)
-        if self.left < 0:
+        size = math.prod(found.shape) * max(found.dtype.itemsize, 4)
+        stored = found.id.get_storage_size()
+        self.left -= size
+        if self.left < 0 or size > max(archives.FREE_BYTES, archives.MAX_RATIO * stored):
             raise UserError(
-                f"{self.path}: its arrays take more than {archives.MAX_BYTES} bytes by {where}."
+                f"{self.path}: {where} would take {size} bytes, of which {stored} are stored: "
+                f"expected {archives.MAX_BYTES} in all at most, {archives.MAX_RATIO} times that."
             )
         wanted = (found.shape[:1] if steps is None else (steps,)) + row
         if not found.shape or found.shape != wanted:
             raise UserError(f"{self.path}: {where} has shape {found.shape}, expected {wanted}.")
-        return _plain(found[()])
+        array = found[()]
+        if dtype == "int32":
+            return self._whole(where, array)
+        return array.astype(dtype)
+
+    def has(self, group: Any, name: str) -> bool:
+        return self.entry(group, name) is not None
 
     def entry(self, group: Any, name: str) -> Any:
         """What a group holds under a name, None for nothing; no way out of the file is taken."""
         link = group.get(name, getlink=True)
         if link is None:
             return None
-        if isinstance(link, module().ExternalLink):
-            raise UserError(f"{self.path}: {name} lies in another file, which is never read.")
+        # A soft link may lead to an external one further on.
+        if not isinstance(link, module().HardLink):
+            raise UserError(f"{self.path}: {name} is a link, which may lead to another file.")
         return group.get(name)
 
-
-def _plain(array: np.ndarray) -> np.ndarray:
-    """Truth, whole numbers or floats, in the types that demonstrations have."""
-    kind = array.dtype.kind
-    if kind == "b":
-        return array
-    return array.astype(np.float32 if kind == "f" else np.int32)
+    def _whole(self, where: str, array: np.ndarray) -> np.ndarray:
+        """Whole numbers as int32, of which none is changed."""
+        if array.dtype.kind not in "iu":
+            raise UserError(f"{self.path}: {where} has dtype {array.dtype}, expected integers.")
+        if array.size and not (array.min() >= -(2**31) and array.max() < 2**31):
+            raise UserError(f"{self.path}: {where} goes beyond 32 bits.")
+        return array.astype(np.int32)

@@ -8,6 +8,7 @@ Format: https://minari.farama.org/content/dataset_standards
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from evil.seams import Spec
 
 FILE = "main_data.hdf5"
 METADATA = "metadata.json"
+MAX_METADATA = 64 * 1024**2  # bytes
 VERSION = "0.5.0"  # whose format this is; later ones of 0.5 read it too
 
 
@@ -41,7 +43,7 @@ def load(folder: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
     checks.gymnasium_name(path, meta.get("env_spec"), spec)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("obs", "action", "reward")}
     length, terminated = [], []
-    action_shape = () if spec.is_discrete else (spec.action_size,)
+    action_shape, action_type = checks.row_of_actions(spec)
     with hdf5.opened(path) as file:
         reader = hdf5.Reader(path)
         for name in _episodes(path, file):
@@ -50,14 +52,15 @@ def load(folder: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
                 raise UserError(f"{path}: {name} is no group of arrays.")
             obs = reader.array(group, "observations", spec.obs_shape)
             steps = len(obs) - 1
-            ends = reader.array(group, "terminations", steps=steps).astype(bool)
+            ends = reader.array(group, "terminations", steps=steps, dtype="bool")
             if steps < 1 or ends[:-1].any():
                 raise UserError(
                     f"{path}: {name} goes on after it terminated, or has no step: expected one or "
                     "more, and terminations at its last one alone."
                 )
             parts["obs"].append(obs)
-            parts["action"].append(reader.array(group, "actions", action_shape, steps=steps))
+            acted = reader.array(group, "actions", action_shape, steps=steps, dtype=action_type)
+            parts["action"].append(acted)
             parts["reward"].append(reader.array(group, "rewards", steps=steps))
             length.append(steps)
             terminated.append(bool(ends[-1]))
@@ -71,13 +74,15 @@ def save(folder: Path, demos: Demonstrations, spec: Spec, *, name: str) -> Path:
 
     UserError if there is something at `folder` already.
     """
-    folder = Path(folder)
+    folder, h5py = Path(folder), hdf5.module()
     if folder.exists():
         raise UserError(f"{folder} already exists: expected a new folder.")
-    data = folder / "data"
+    begun = folder.with_name(f".{folder.name}.part")  # what a failure leaves is no dataset
+    data = begun / "data"
     with atomic.explained("create", data):
+        shutil.rmtree(begun, ignore_errors=True)
         data.mkdir(parents=True)
-        with hdf5.module().File(data / FILE, "w") as file:
+        with h5py.File(data / FILE, "w") as file:
             for index, steps in enumerate(np.asarray(demos.length).tolist()):
                 group = file.create_group(f"episode_{index}")
                 group.attrs["id"], group.attrs["total_steps"] = index, steps
@@ -100,6 +105,8 @@ def save(folder: Path, demos: Demonstrations, spec: Spec, *, name: str) -> Path:
         "description": f"{spec.name}, {spec.backend}" if spec.backend else spec.name,
     }
     atomic.write(data / METADATA, json.dumps(meta).encode())
+    with atomic.explained("create", folder):
+        begun.rename(folder)
     return folder
 
 
@@ -113,14 +120,19 @@ def _box(shape: tuple[int, ...], low: Any = -np.inf, high: Any = np.inf) -> dict
 def _actions(spec: Spec) -> dict[str, Any]:
     if spec.is_discrete:
         return {"type": "Discrete", "dtype": "int64", "start": 0, "n": spec.num_actions}
-    return _box((spec.action_size,), spec.action_low, spec.action_high)
+    low, high = spec.action_low or -np.inf, spec.action_high or np.inf
+    return _box((spec.action_size,), low, high)
 
 
 def _metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such file, which every dataset of Minari has.")
+    with atomic.explained("read", path):
+        if (size := path.stat().st_size) > MAX_METADATA:
+            raise UserError(f"{path}: expected at most {MAX_METADATA} bytes, found {size}.")
+        text = path.read_bytes()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON.") from error
     if not isinstance(found, dict):

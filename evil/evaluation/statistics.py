@@ -36,9 +36,7 @@ def bootstrap_interval(
     if sample.size == 1:
         return -np.inf, np.inf
     chosen = np.random.default_rng(0).integers(0, sample.size, (resamples, sample.size))
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(sample[chosen].mean(axis=1), [tail, 1.0 - tail])
-    return float(low), float(high)
+    return _middle(sample[chosen].mean(axis=1), confidence)
 
 
 def interquartile_interval(
@@ -58,9 +56,13 @@ def interquartile_interval(
     drawn = [sample[rng.integers(0, sample.size, (resamples, sample.size))] for sample in samples]
     ordered = np.sort(np.concatenate(drawn, axis=1), axis=1)
     cut = ordered.shape[1] // 4
-    means = ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
+    return _middle(ordered[:, cut : ordered.shape[1] - cut].mean(axis=1), confidence)
+
+
+def _middle(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
+    """The percentiles between which that share of resampled statistics lies."""
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail])
+    low, high = np.quantile(resampled, [tail, 1.0 - tail])
     return float(low), float(high)
 
 

@@ -24,18 +24,23 @@ from evil.demonstrations import Demonstrations, selection_axes, selections
 from evil.errors import UserError, at_least, unknown
 from evil.evaluation.statistics import interquartile_interval, interquartile_mean
 from evil.experiments import measure, recover
-from evil.experiments.problem import random_return
+from evil.experiments.problem import Problem, random_return
 from evil.imitation import bc, irl
 from evil.learners import alone
 from evil.rewards import fixed
-from evil.running import files, memory, parts
+from evil.running import memory, parts
 from evil.running.runner import Outcome, Phase, Session
 from evil.running.sweep import Field, Point, locate, points, spread
 from evil.seams import Algorithm, Key
 
-# Where the traced fields lie that a sweep of each kind reads.
-READ = {"irl": "algorithm.", "rl": "algorithm.learner.", "bc": "bc."}
 LEARNER = "algorithm.learner."
+# What a sweep of each kind reads: where its fields lie, and which others.
+READ: dict[str, tuple[str, tuple[str, ...]]] = {
+    "irl": ("algorithm.", ("iterations", "subsample", "restart_rate", "num_demos")),
+    "rl": (LEARNER, ("iterations", "restart_rate")),
+    "bc": ("bc.", ("bc_iterations", "subsample", "num_demos")),
+}
+RESTARTS = LEARNER + "final_restart_rate"  # of fresh policies it is `restart_rate`, which counts
 WORTH = ("return", "retrain_return")  # what the objective adds up
 NUM_DEMOS = "num_demos"
 
@@ -66,6 +71,16 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True)
+class Result:
+    """What the lanes of a group have come to."""
+
+    rows: list[dict[str, Any]]  # one per lane
+    env_steps: int  # of all lanes together
+    wall_s: float
+    compile_s: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Sweep:
     """A sweep that is ready to begin."""
 
@@ -83,56 +98,51 @@ class Sweep:
 
     def __call__(self, session: Session) -> dict[str, Any]:
         """Run all lanes, play full episodes, and rank the points; returns the summary."""
-        outcomes: list[Outcome] = []
-        rows: list[dict[str, Any]] = []
-        for group in self.groups:
-            if session.directory is not None:  # for figures of a sweep that is still under way
-                name = f"points-{self.phase_name(self.config.what, group)}.json"
-                files.write_json(session.directory.path / name, {"points": group.points})
-            found = self.carry_out(group, session)
-            outcomes += found[0]
-            rows += found[1]
-        summary = self.summarise(rows, outcomes)
+        found = [self.carry_out(group, session) for group in self.groups]
+        summary = self.summarise(found)
         if session.directory is not None:
             session.directory.write_summary(summary)
         return summary
 
-    def carry_out(self, group: Group, session: Session) -> tuple[list[Outcome], list[dict]]:
-        """The outcomes of a group, and a row of the table for each of its lanes."""
-        study, seeds = group.study, self.seeds
+    def carry_out(self, group: Group, session: Session) -> Result:
+        """What the lanes of a group were worth, and what they cost."""
+        study, limit = group.study, self.config.lanes_per_program
         key_bc, key_first, key_again, key_judge = jax.random.split(self.key, 4)
-        key_first = key_bc if self.config.what == "bc" else key_first
-        limit = self.config.lanes_per_program
-        phases = [self.first(group, key_first)]
-        cuts = [parts.cut(phases[0], session, limit)]
+        cuts = [parts.cut(self.first(group, key_bc, key_first), session, limit)]
         outcomes = [cuts[0].run(session)]
         if self.config.what == "irl" and study.config.num_retrained:
-            phases.append(self.again(group, outcomes[0], key_again))
-            cuts.append(parts.cut(phases[1], session, limit))
+            cuts.append(parts.cut(self.again(group, outcomes[0], key_again), session, limit))
             outcomes.append(cuts[1].run(session))
-        episodes, mode = study.config.evaluation_episodes, study.config.deterministic
+        episodes = study.config.evaluation_episodes
         session.progress.note(f"playing {episodes} full episodes with each policy")
-        policies = {
-            name: measure.stacked_policy(phase.algorithm.policy, found.states, deterministic=mode)
-            for name, phase, found in zip(WORTH, phases, outcomes, strict=False)
+        lanes = len(group.points) * self.seeds
+        worth = {
+            name: played(study, cut, outcome, key_judge).reshape(lanes, -1).mean(axis=1)
+            for name, cut, outcome in zip(WORTH, cuts, outcomes, strict=False)
         }
-        played = measure.returns(study.problem.env, policies, key_judge, episodes)
-        lanes = len(group.points) * seeds
-        worth = {name: found.reshape(lanes, -1).mean(axis=1) for name, found in played.items()}
-        return outcomes, [
+        broken = {entry.lane for entry in outcomes[0].frozen}
+        rows = [
             {
-                "point": group.points[lane // seeds],
-                "seed": lane % seeds,
+                "point": group.points[lane // self.seeds],
+                "seed": lane % self.seeds,
                 **dict(zip(("phase", "lane"), cuts[0].place(lane), strict=True)),
                 **{name: float(means[lane]) for name, means in worth.items()},
                 "objective": float(sum(means[lane] for means in worth.values())),
+                "frozen": lane in broken,  # judged by its last good state
             }
             for lane in range(lanes)
         ]
+        return Result(
+            rows=rows,
+            env_steps=sum(x.env_steps * cut.lanes for x, cut in zip(outcomes, cuts, strict=True)),
+            wall_s=sum(outcome.wall_s for outcome in outcomes),
+            compile_s=sum(outcome.compile_s for outcome in outcomes),
+        )
 
-    def first(self, group: Group, key: Key) -> Phase:
+    def first(self, group: Group, key_bc: Key, key: Key) -> Phase:
         """The game, the learner or the clone, at all points of a group."""
         study, what = group.study, self.config.what
+        key = key_bc if what == "bc" else key
         algorithm: Algorithm = study.game if what == "irl" else study.cloning
         iterations = study.config.bc_iterations if what == "bc" else study.config.iterations
         data, axes = self.demonstrations(group)
@@ -170,11 +180,11 @@ class Sweep:
     def phase_name(self, what: str, group: Group) -> str:
         return what if len(self.groups) == 1 else f"{what}-{group.number}"
 
-    def summarise(self, rows: list[dict[str, Any]], outcomes: list[Outcome]) -> dict[str, Any]:
+    def summarise(self, found: list[Result]) -> dict[str, Any]:
         """The table of lanes, and the points by rank."""
         config, problem = self.config.study, self.groups[0].study.problem
-        steps = sum(found.env_steps_per_s * found.wall_s for found in outcomes)
-        finals = np.array([[row["return"]] for row in rows])
+        rows = [row for result in found for row in result.rows]
+        steps, wall_s = (sum(getattr(x, name) for x in found) for name in ("env_steps", "wall_s"))
         return {
             "env": problem.env.spec.name,
             "backend": problem.env.spec.backend,
@@ -184,16 +194,29 @@ class Sweep:
             "seeds": config.num_seeds,
             "expert_return": problem.expert_return,
             "random_return": random_return(problem, self.key, config.evaluation_episodes),
-            "env_steps": int(steps),
-            "wall_s": sum(found.wall_s for found in outcomes),
-            "compile_s": sum(found.compile_s for found in outcomes),
-            "env_steps_per_s": steps / max(sum(found.wall_s for found in outcomes), 1e-9),
+            "env_steps": steps,  # of all lanes together
+            "wall_s": wall_s,
+            "compile_s": sum(result.compile_s for result in found),
+            "env_steps_per_s": steps / max(wall_s, 1e-9),
             "peak_memory_mb": memory.peak_memory_mb(),
-            "final_return": measure.summarise(finals),
-            "frozen": [dataclasses.asdict(lane) for found in outcomes for lane in found.frozen],
+            "final_return": measure.summarise(np.array([[row["return"]] for row in rows])),
             "ranking": ranking(rows),
             "lanes": rows,
         }
+
+
+def played(study: recover.Study, cut: parts.Parts, outcome: Outcome, key: Key) -> np.ndarray:
+    """Mean returns `[L]` in full episodes, of as many lanes at once as were trained at once."""
+    policy = measure.stacked_policy(
+        cut.phases[0].algorithm.policy, outcome.states, deterministic=study.config.deterministic
+    )
+    size, found = cut.phases[0].lanes, []
+    for start in range(0, cut.lanes, size):
+        some = jax.tree.map(lambda x, start=start: x[start : start + size], policy)
+        episodes = study.config.evaluation_episodes
+        returns = measure.returns(study.problem.env, {"lanes": some}, key, episodes)["lanes"]
+        found.append(returns.mean(axis=1))
+    return np.concatenate(found)
 
 
 def ranking(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -225,15 +248,9 @@ def study(config: Config) -> Sweep:
     base = dataclasses.replace(config.study, baselines=False)
     found = points(base, config.sweep, config.num_draws, base.seed)
     fields = [locate(base, path) for path in found[0]]
+    for field in fields:
+        _check_is_read(field, config.what)
     traced = [field for field in fields if field.hyper is not None]
-    for field in traced:
-        if not field.path.startswith(READ[config.what]):
-            raise UserError(
-                f"{field.path} means nothing to a sweep of {config.what}: expected a field of "
-                f"{READ[config.what].rstrip('.')}."
-            )
-    if NUM_DEMOS in found[0] and config.what == "rl":
-        raise UserError("a sweep of rl sees no demonstrations: expected no num_demos in --sweep.")
     lanes = {field.path for field in traced} | {NUM_DEMOS}
     groups: dict[str, list[Point]] = {}
     for point in found:
@@ -243,12 +260,37 @@ def study(config: Config) -> Sweep:
     for number, (static, own) in enumerate(groups.items()):
         shared = recover.study(_typed(override(base, json.loads(static))))
         for point in own:  # values that are lanes are checked one by one
-            one = _typed(override(base, point))
-            irl.make(one.algorithm, shared.problem.env)
-            bc.make(one.bc, shared.problem.env)
-        selections(shared.problem.demos, [point[NUM_DEMOS] for point in own if NUM_DEMOS in point])
+            _check_point(_typed(override(base, point)), config.what, shared.problem, point, traced)
         made.append(Group(number, shared, own))
     return Sweep(config, traced, made)
+
+
+def _check_is_read(field: Field, what: str) -> None:
+    prefix, others = READ[what]
+    if (field.path.startswith(prefix) and field.path != RESTARTS) or field.path in others:
+        return
+    raise UserError(
+        f"{field.path} means nothing to a sweep of {what}: expected a field of "
+        f"{prefix.rstrip('.')}, or one of {', '.join(others)}."
+    )
+
+
+def _check_point(
+    config: recover.Config, what: str, problem: Problem, point: Point, traced: list[Field]
+) -> None:
+    for field in traced:
+        if isinstance(value := point[field.path], bool) or not isinstance(value, int | float):
+            raise UserError(f"{field.path} is {value!r}: expected numbers.")
+    if NUM_DEMOS in point:
+        if not isinstance(point[NUM_DEMOS], int):
+            raise UserError(f"num_demos is {point[NUM_DEMOS]!r}: expected whole numbers.")
+        selections(problem.demos, [point[NUM_DEMOS]])
+    if what == "irl":
+        irl.make(config.algorithm, problem.env)
+    elif what == "rl":
+        registry.make(config.fresh_learner, problem.env, fixed.real())
+    else:
+        bc.make(config.bc, problem.env)
 
 
 def _typed(config: recover.Config) -> recover.Config:

@@ -101,7 +101,7 @@ class Hyper:
     final_learning_rate: Array
     discount: Array
     retention: Array
-    target_entropy: Array  # nats
+    target_entropy: Array  # in the units of the config
 
 
 @pytree
@@ -142,7 +142,8 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
     updates = minibatches.updates_per_rollout(size, config.update_ratio)
     capacity = -(-config.capacity // size) * size
     length = mixing.per_round(config.round_length, size)
-    aim = soft.target_entropy(spec, config.target_entropy)
+    unit = soft.target_entropy(spec, 1.0)  # of the config's target, in nats
+    aim = soft.target_entropy(spec, config.target_entropy) / unit
     module = actor_critic.make(config.network, spec)
     family = module.family
     critics = Critics(spec, config.network.hidden, config.network.activation)
@@ -269,7 +270,9 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
                 rate=rate,
                 discount=state.hyper.discount,
                 retention=state.hyper.retention,
-                target_entropy=state.hyper.target_entropy if config.learn_temperature else None,
+                target_entropy=unit * state.hyper.target_entropy
+                if config.learn_temperature
+                else None,
             )
 
         batches = draw(state, reward_params, key_rows)

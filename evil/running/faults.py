@@ -8,6 +8,7 @@ finite. Config and data are those of the run around it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from evil.running.phase import Frozen, Phase
 from evil.seams import PyTree
 
 FOLDER = "faults"
+MOST = 8  # files of a phase: where more lanes break, they break alike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,24 +45,32 @@ class Fault:
         return self.path.absolute().parents[1]
 
 
-@dataclasses.dataclass(frozen=True)
 class Found(Exception):
     """The phase that a replay was looking for, ready to begin."""
 
-    phase: Phase
+    def __init__(self, phase: Phase) -> None:
+        super().__init__(phase.name)
+        self.phase = phase
 
 
 def record(
     directory: RunDirectory, phase: Phase, start: int, entry: Frozen, states: PyTree
-) -> Path:
-    """Write a lane's state before the fault; `states` are the last good ones of all lanes."""
+) -> Path | None:
+    """Write a lane's state before the fault; `states` are the last good ones of all lanes.
+
+    None if there are enough files already, or a file cannot be written: the others go on.
+    """
+    if len(list((directory.path / FOLDER).glob(f"{phase.name}-*{weights.SUFFIX}"))) >= MOST:
+        return None
     lane = jax.tree.map(lambda x: x[entry.lane], states)
     fault = {"phase": phase.name, "lane": entry.lane, "start": start}
-    return weights.save(
-        directory.path / FOLDER / f"{phase.name}-{entry.lane}",
-        jax.tree.map(_stored, lane),
-        fault | {"iteration": entry.iteration, "metric": entry.metric},
-    )
+    with contextlib.suppress(UserError):
+        return weights.save(
+            directory.path / FOLDER / f"{phase.name}-{entry.lane}",
+            jax.tree.map(_stored, lane),
+            fault | {"iteration": entry.iteration, "metric": entry.metric},
+        )
+    return None
 
 
 def read(path: str | Path) -> Fault:
@@ -103,12 +113,15 @@ def seek(fault: Fault, phase: Phase) -> None:
 def again(fault: Fault, phase: Phase) -> Iterator[tuple[int, str]]:
     """Each iteration from the file on, and the first quantity in it that is not finite, or ''."""
     states = lanes.abstract_states(phase)
-    if fault.lane >= phase.lanes:
-        raise UserError(f"{fault.path} is of lane {fault.lane}, but there are {phase.lanes}.")
+    if fault.lane >= phase.lanes or fault.iteration > phase.iterations:
+        raise UserError(
+            f"{fault.path} is of lane {fault.lane}, iteration {fault.iteration}: expected one of "
+            f"{phase.lanes} lanes and {phase.iterations} iterations."
+        )
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), states)
     stored, _ = weights.load(fault.path, jax.eval_shape(lambda: jax.tree.map(_zeros, like)))
     state = jax.tree.map(_restored, like, stored)
-    data = _lane(phase, fault.lane)
+    data = phase.data_of(fault.lane)
     step = jax.jit(phase.algorithm.step)
     for iteration in range(fault.start + 1, fault.iteration + 1):
         state, metrics = step(state, data)
@@ -124,15 +137,6 @@ def _broken(state: PyTree, metrics: dict[str, jax.Array]) -> str:
         if jnp.issubdtype(leaf.dtype, jnp.inexact) and not jnp.isfinite(leaf).all():
             return f"state{jax.tree_util.keystr(path)}"
     return ""
-
-
-def _lane(phase: Phase, lane: int) -> PyTree:
-    """The data of one lane."""
-
-    def take(axis: int | None, part: PyTree) -> PyTree:
-        return part if axis is None else jax.tree.map(lambda x: jnp.take(x, lane, axis), part)
-
-    return jax.tree.map(take, phase.data_axes, phase.data, is_leaf=lambda x: x is None)
 
 
 def _is_key(leaf: Any) -> bool:

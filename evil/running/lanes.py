@@ -102,17 +102,19 @@ def _compiled(
     program = jax.jit(spread.over_devices(function, specs, out))
     lowered = program.lower(*spread.shapes(arguments, specs))
     compiled = lowered.compile(settings.compiler_options(runs_once=runs_once))
-    return lambda *arguments: compiled(*spread.put(arguments, specs)), _peak_bytes(compiled)
+    # Devices that are the host's own cores share its memory.
+    sharing = spread.mesh.size if spread.mesh and jax.default_backend() == "cpu" else 1
+    bytes_ = _peak_bytes(compiled) * sharing
+    return lambda *arguments: compiled(*spread.put(arguments, specs)), bytes_
 
 
 def _peak_bytes(compiled: Any) -> int:
+    """On each device."""
     used = compiled.memory_analysis()
     if used is None:  # not every backend says
         return 0
     parts = used.argument_size_in_bytes + used.output_size_in_bytes + used.temp_size_in_bytes
-    # Devices that are the host's own cores share its memory.
-    sharing = jax.local_device_count() if jax.default_backend() == "cpu" else 1
-    return (parts - used.alias_size_in_bytes) * sharing
+    return parts - used.alias_size_in_bytes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,11 +24,14 @@ def peak_memory_mb() -> float:
 def free_bytes() -> int:
     """Memory that a program may still take: of the fullest device, or of the host for CPUs.
 
-    Where a host does not say what is available, its free pages count.
+    A device that does not say is taken to have enough. Where a host does not say what is available,
+    its free pages count.
     """
-    stats = [device.memory_stats() or {} for device in jax.local_devices()]
-    if all("bytes_limit" in entry for entry in stats):
-        return min(entry["bytes_limit"] - entry.get("bytes_in_use", 0) for entry in stats)
+    if jax.default_backend() != "cpu":
+        stats = [device.memory_stats() or {} for device in jax.local_devices()]
+        return min(
+            entry.get("bytes_limit", sys.maxsize) - entry.get("bytes_in_use", 0) for entry in stats
+        )
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

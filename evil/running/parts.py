@@ -15,12 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evil.errors import at_least
+from evil.errors import UserError, at_least
 from evil.running import files, lanes, memory
 from evil.running.phase import Outcome, Phase
 from evil.running.runner import run
 from evil.running.session import Session
-from evil.seams import PyTree
 
 CUTS = "lanes_per_program.json"
 SHARE = 0.8  # of the memory that is free: the host, and what is loaded meanwhile, need some
@@ -40,8 +39,14 @@ class Parts:
         return self.phases[lane // size].name, lane % size
 
     def run(self, session: Session) -> Outcome:
-        """All parts, as one outcome."""
-        return joined([run(part, session, self.programs) for part in self.phases], self.lanes)
+        """All parts, as one outcome, whose states lie on the host if there is more than one."""
+        outcomes = []
+        for part in self.phases:
+            found = run(part, session, self.programs)
+            if len(self.phases) > 1:  # the device is for the next part
+                found = dataclasses.replace(found, states=jax.tree.map(_on_host, found.states))
+            outcomes.append(found)
+        return joined(outcomes, self.lanes)
 
 
 def cut(
@@ -62,17 +67,28 @@ def cut(
     size = phase.lanes
     while True:
         parts = list(_parts(phase, size))
-        programs = lanes.compile_phase(parts[0])
         usable = SHARE * free()
-        if programs.peak_bytes <= usable or size == 1:
+        programs = _compiled(parts[0])
+        if programs and (programs.peak_bytes <= usable or size == 1):
             break
-        size = max(1, min(size - 1, int(size * usable / programs.peak_bytes)))
+        share = usable / programs.peak_bytes if programs else 0.5
+        size = max(1, min(size - 1, int(size * share)))
     session.progress.note(
         f"{phase.name}: {parts[0].lanes} of {phase.lanes} lanes at a time, "
         f"{programs.peak_bytes / 2**20:,.0f} MiB"
     )
     _remember(phase, session, parts[0].lanes)
     return Parts(parts, phase.lanes, lambda: programs)
+
+
+def _compiled(phase: Phase) -> lanes.Programs | None:
+    """The programs, or None if the compiler itself finds that they need more than there is."""
+    try:
+        return lanes.compile_phase(phase)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) or phase.lanes == 1:
+            raise
+        return None
 
 
 def _parts(phase: Phase, size: int) -> Iterator[Phase]:
@@ -88,20 +104,9 @@ def _parts(phase: Phase, size: int) -> Iterator[Phase]:
             phase,
             name=f"{phase.name}-part-{number}",
             keys=phase.keys[chosen],
-            data=_take(phase.data, phase.data_axes, chosen),
+            data=phase.data_of(chosen),
             groups=(),
         )
-
-
-def _take(data: PyTree, axes: PyTree, chosen: np.ndarray) -> PyTree:
-    """The chosen lanes of `data`, whose `axes` are a prefix of its tree."""
-
-    def take(axis: int | None, part: PyTree) -> PyTree:
-        if axis is None:
-            return part
-        return jax.tree.map(lambda x: jnp.take(x, chosen, axis=axis), part)
-
-    return jax.tree.map(take, axes, data, is_leaf=lambda x: x is None)
 
 
 def joined(outcomes: list[Outcome], total: int) -> Outcome:
@@ -132,17 +137,22 @@ def joined(outcomes: list[Outcome], total: int) -> Outcome:
 
 
 def _concatenated(leaves: Sequence[jax.Array]) -> Any:
-    """On the host, where there is room for all lanes; but keys, which are only of the device."""
-    if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        return jnp.concatenate(leaves)
-    return np.concatenate(jax.device_get(leaves))
+    """On the host, where there is room for all lanes; but keys are of the device alone."""
+    return (np if isinstance(leaves[0], np.ndarray) else jnp).concatenate(leaves)
+
+
+def _on_host(leaf: jax.Array) -> Any:
+    return leaf if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
 
 def _remembered(phase: Phase, session: Session) -> int:
     """How the phase was cut when this run was begun; 0 if it was not."""
     if session.directory is None or not (file := session.directory.path / CUTS).is_file():
         return 0
-    return int(files.read_json(file).get(phase.name, 0))
+    size = files.read_json(file).get(phase.name, 0)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise UserError(f"{file}: expected a number of lanes for {phase.name}, found {size!r}.")
+    return size
 
 
 def _remember(phase: Phase, session: Session, size: int) -> None:

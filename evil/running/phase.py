@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from evil.errors import UserError
@@ -46,6 +48,14 @@ class Phase:
     def logged_groups(self) -> tuple[tuple[str, int], ...]:
         """Names that its records carry as their phase, and how many lanes each has, in order."""
         return self.groups or ((self.name, self.lanes),)
+
+    def data_of(self, lanes: Any) -> PyTree:
+        """The data of one lane, or of an array of lanes stacked."""
+
+        def take(axis: int | None, part: PyTree) -> PyTree:
+            return part if axis is None else jax.tree.map(lambda x: jnp.take(x, lanes, axis), part)
+
+        return jax.tree.map(take, self.data_axes, self.data, is_leaf=lambda x: x is None)
 
     def logged_as(self, lane: int) -> tuple[str, int]:
         """The phase name and the lane number under which a lane is logged."""

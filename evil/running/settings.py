@@ -29,10 +29,7 @@ def prepare(devices: str | None = None) -> None:
 
 
 def use_devices(wanted: str) -> None:
-    """Use so many devices of a kind, all without a number; UserError for what is no kind or number.
-
-    What there is of them is seen only when JAX first looks.
-    """
+    """Use so many devices of a kind, all without a number; UserError if they are not there."""
     kind, colon, number = wanted.partition(":")
     if kind not in KINDS:
         raise unknown("kind of device", kind, KINDS)
@@ -43,9 +40,18 @@ def use_devices(wanted: str) -> None:
     if kind == "cpu":
         jax.config.update("jax_num_cpu_devices", count or usable_cores())
     elif kind == "gpu" and count is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(count)))
+        # The first of those that a scheduler has left to us.
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        mine = seen.split(",") if seen else [str(index) for index in range(count)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(mine[:count])
     elif count is not None:
         raise UserError(f"--devices {wanted}: of TPUs, all are used: expected tpu.")
+    try:
+        there = jax.local_device_count()
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--devices {wanted}: JAX finds no {kind} here.") from error
+    if count is not None and there < count:
+        raise UserError(f"--devices {wanted}: expected {count} devices, found {there}.")
 
 
 def use_all_cores() -> None:

@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ DRAWS: dict[str, Callable[..., Any]] = {
     "uniform": lambda rng, low, high: rng.uniform(low, high),
     "loguniform": lambda rng, low, high: math.exp(rng.uniform(math.log(low), math.log(high))),
 }
+MAX_POINTS = 10_000
 PASSED = ("algorithm", "member")  # configs that a path may leave out
 
 Point = dict[str, Any]  # value by complete path
@@ -61,8 +63,8 @@ def locate(config: Any, path: str) -> Field:
             raise unknown(f"field of {type(config).__module__}", name, known)
         complete.append(name)
         owner, config = config, known[name]
-    if _fields(config):
-        raise UserError(f"{path} is a config: expected one of its fields, {', '.join(known)}.")
+    if inner := _fields(config):
+        raise UserError(f"{path} is a config: expected one of its fields, {', '.join(inner)}.")
     hyper = getattr(sys.modules[type(owner).__module__], "Hyper", None)
     traced = hyper is not None and complete[-1] in {x.name for x in dataclasses.fields(hyper)}
     return Field(path=".".join(complete), hyper=hyper if traced else None)
@@ -83,7 +85,8 @@ def points(config: Any, texts: Sequence[str], num_draws: int = 0, seed: int = 0)
     name=uniform:a:b        drawn at random, like
     name=loguniform:a:b     this, `num_draws` times, for all such names together
 
-    The points are all combinations of the grids, each with all of the draws.
+    The points are all combinations of the grids, each with all of the draws. Tuples are written as
+    JSON, [64,64].
     """
     at_least(0, num_draws=num_draws)
     grids: dict[str, list[Any]] = {}
@@ -98,19 +101,29 @@ def points(config: Any, texts: Sequence[str], num_draws: int = 0, seed: int = 0)
         kind, *numbers = values.split(":")
         if kind in DRAWS:
             low, high = _numbers(text, numbers, 2, positive=kind == "loguniform")
+            if low >= high:
+                raise UserError(f"--sweep {text!r}: expected the lower bound first.")
             draws[path] = lambda rng, kind=kind, low=low, high=high: DRAWS[kind](rng, low, high)
         elif kind in GRIDS:
             low, high, count = _numbers(text, numbers, 3, positive=kind == "log")
-            if count != int(count) or count < 1:
-                raise UserError(f"--sweep {text!r}: expected a whole number of values.")
+            if count != int(count) or not 1 <= count <= MAX_POINTS:
+                raise UserError(
+                    f"--sweep {text!r}: expected a whole number of values up to {MAX_POINTS}."
+                )
             grids[path] = [float(x) for x in GRIDS[kind](low, high, int(count))]
         else:
-            grids[path] = [_value(part) for part in values.split(",")]
+            grids[path] = [_value(text, part) for part in re.split(r",(?![^\[]*\])", values)]
     if bool(draws) != bool(num_draws):
         raise UserError(
             f"--num_draws is {num_draws} with {len(draws)} random ranges in --sweep: expected "
             "both or neither."
         )
+    total = math.prod(map(len, grids.values())) * max(num_draws, 1)
+    if total > MAX_POINTS:
+        raise UserError(f"--sweep asks for {total} points, expected at most {MAX_POINTS}.")
+    for path, values in grids.items():
+        if len({json.dumps(value) for value in values}) < len(values):
+            raise UserError(f"--sweep names a value of {path} twice.")
     rng = np.random.default_rng(seed)
     drawn = [{path: draw(rng) for path, draw in draws.items()} for _ in range(num_draws)] or [{}]
     combined = [dict(zip(grids, row, strict=True)) for row in itertools.product(*grids.values())]
@@ -129,16 +142,18 @@ def _numbers(text: str, parts: list[str], count: int, *, positive: bool) -> list
     return found
 
 
-def _value(text: str) -> Any:
-    """A number, true, false or null, or else the text itself."""
+def _value(text: str, part: str) -> Any:
+    """What JSON makes of a part, a number that it does not know (1e-3, .5), or else the part."""
     try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        return text
+        value = json.loads(part)
+    except (ValueError, RecursionError):
+        try:
+            value = float(part)
+        except ValueError:
+            return part
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"--sweep {text!r}: expected finite numbers, found {part}.")
+    return value
 
 
 def override(state: PyTree, fields: Sequence[Field], values: Mapping[str, jax.Array]) -> PyTree:

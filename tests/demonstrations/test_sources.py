@@ -95,7 +95,6 @@ def test_steps_after_the_last_end_are_an_episode_that_was_cut(tmp_path):
         ),
         ({"observations": np.full((5, 2), np.nan)}, "obs is nan at step 0 of episode 0"),
         ({"actions": np.full((5, 2), 3.0)}, "action is .* expected between"),
-        ({"actions": np.zeros((5, 2), np.int64)}, "action has dtype int32, expected float32"),
         ({"rewards": np.array([b"a"] * 5)}, "dtype .*, expected numbers"),
         ({"observations": np.zeros((0, 2))}, "has no rows"),
         ({"terminals": np.ones(5, bool), "next_observations": None}, "episode of two steps"),
@@ -134,8 +133,46 @@ def test_nothing_is_read_from_other_files(dataset, tmp_path):
     with h5py.File(dataset / "data" / minari.FILE, "a") as file:
         del file["episode_1/actions"]
         file["episode_1/actions"] = h5py.ExternalLink(secret, "/x")
-    with pytest.raises(UserError, match="lies in another file"):
+    with pytest.raises(UserError, match="is a link"):
         demonstrations.load(dataset, ARM)
+
+
+def test_a_detour_by_a_soft_link_is_none(dataset, tmp_path):
+    secret = write(tmp_path / "secret.hdf5", {"x": np.zeros((2, 2))})
+    with h5py.File(dataset / "data" / minari.FILE, "a") as file:
+        del file["episode_1/actions"]
+        file["ext"] = h5py.ExternalLink(secret, "/")
+        file["episode_1/actions"] = h5py.SoftLink("/ext/x")
+    with pytest.raises(UserError, match="is a link"):
+        demonstrations.load(dataset, ARM)
+
+
+def test_what_is_not_stored_does_not_unpack(tmp_path):
+    path = tmp_path / "arm.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("observations", (10_000_000, 2), "f4", chunks=(1000, 2))
+    assert path.stat().st_size < 10_000
+    with pytest.raises(UserError, match="of which 0 are stored"):
+        demonstrations.load(path, ARM)
+
+
+@pytest.mark.parametrize(
+    ("actions", "said"),
+    [
+        (np.full(5, 2**32, np.int64), "beyond 32 bits"),
+        (np.zeros(5), "dtype float64, expected integers"),
+        (np.full(5, 3), "action is 3 at"),
+    ],
+)
+def test_choices_are_whole_numbers_that_exist(tmp_path, actions, said):
+    with pytest.raises(UserError, match=said):
+        demonstrations.load(write(tmp_path / "cart.hdf5", STEPS | {"actions": actions}), CART)
+
+
+def test_whole_rewards_become_floats(tmp_path):
+    some = STEPS | {"rewards": np.arange(5), "observations": np.zeros((5, 2), np.int64)}
+    found, _ = demonstrations.load(write(tmp_path / "arm.hdf5", some), ARM)
+    assert found.reward.dtype == found.obs.dtype == np.float32
 
 
 def test_foreign_files_need_an_environment_and_folders_a_dataset(dataset, tmp_path):

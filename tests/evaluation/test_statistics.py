@@ -58,10 +58,9 @@ def test_interquartile_intervals_by_hand():
     # One stratum of 0 and 1: nothing is cut from two values, so means are as above.
     assert interquartile_interval([[0.0, 1.0]]) == (0.0, 1.0)
     assert interquartile_interval([[0.0, 1.0]], confidence=0.4) == (0.5, 0.5)
-    # Each stratum is resampled within itself. Of 0, 0, 10, 10 the middle half is 0 and 10, always;
-    # resampled together, eight in 10,000 means would still leave 0 and 10 out.
+    # Each stratum is resampled within itself: of 0, 0, 10, 10 the middle half is 0 and 10, always.
     assert interquartile_interval([[0.0, 0.0], [10.0, 10.0]]) == (5.0, 5.0)
-    # A single wild value among four is cut wherever it is not drawn twice (95 % of 256 ways).
+    # A wild value among four is cut unless it is drawn twice: in 1 - 67/256 = 74 % of the ways.
     low, high = interquartile_interval([[1.0, 1.0, 1.0, 100.0]], confidence=0.4)
     assert (low, high) == (1.0, 1.0)
     assert interquartile_interval([[3.0], [4.0]]) == (-np.inf, np.inf)

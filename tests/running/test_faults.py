@@ -64,6 +64,14 @@ def test_the_phase_is_sought_behind_finished_ones_only(tiny, directory):
         faults.seek(later, broken(tiny, name="bc"))
 
 
+def test_where_many_lanes_break_a_few_files_do(tiny, directory):
+    lanes = faults.MOST + 2
+    changes = {"broken_metric": (1,) * lanes, "broken_state": (10**6,) * lanes}
+    phase = broken(tiny, keys=jax.random.split(jax.random.key(0), lanes), **changes)
+    assert len(run(phase, Session(directory)).frozen) == lanes
+    assert len(list((directory.path / "faults").glob("*.safetensors"))) == faults.MOST
+
+
 def test_other_files_are_refused(tiny, tmp_path):
     path = weights.save(tmp_path / "policy", {"x": jax.numpy.ones(2)}, {"kind": "policy"})
     with pytest.raises(UserError, match="not the file of a lane that broke"):

@@ -22,4 +22,4 @@ def test_no_kill_loses_anything(number, tmp_path):
     result = json.loads(found.stdout)
     assert result["kills"] == number, found.stderr
     assert result["lost"] == result["failed"] == result["differing"] == 0
-    assert result["ends"] > 0 or number < 10  # some got to the end, and were compared
+    assert result["ends"] > number // 50  # those were compared

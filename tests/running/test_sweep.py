@@ -42,7 +42,7 @@ def test_what_no_hyper_holds_is_static():
     [
         ("learner.lerning_rate", "did you mean learning_rate"),
         ("learnr.learning_rate", "did you mean learner"),
-        ("learner", "is a config"),
+        ("learner", "is a config: expected one of its fields, num_envs"),
         ("learner.learning_rate.more", "unknown field"),
     ],
 )
@@ -75,6 +75,8 @@ def test_scales_by_hand():
     np.testing.assert_allclose(levels, [0.0, 0.5, 1.0])
     (kinds,) = points(STUDY, ["algorithm.history=all"])
     assert kinds == {"algorithm.history": "all"}
+    widths = points(STUDY, ["learner.network.hidden=[8,8],[16]"])
+    assert [next(iter(point.values())) for point in widths] == [[8, 8], [16]]
 
 
 def test_draws_on_a_logarithmic_scale_spread_over_its_decades():
@@ -94,6 +96,12 @@ def test_draws_on_a_logarithmic_scale_spread_over_its_decades():
         (["learner.clip=uniform:0:1"], 0, "both or neither"),
         (["learner.clip=0.1"], 4, "both or neither"),
         (["learner.clip=0.1", "algorithm.learner.clip=0.2"], 0, "twice"),
+        (["learner.clip=0.1,1e-1"], 0, "a value of algorithm.learner.clip twice"),
+        (["learner.clip=uniform:1:0"], 3, "lower bound first"),
+        (["learner.clip=nan,1"], 0, "finite numbers, found nan"),
+        (["learner.clip=NaN"], 0, "finite numbers"),
+        (["learner.clip=lin:0:1:1e12"], 0, "up to 10000"),
+        (["learner.clip=lin:0:1:200", "learner.discount=lin:0:1:200"], 0, "40000 points"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(texts, draws, said):

@@ -6,7 +6,7 @@ import pytest
 
 from evil.errors import UserError
 from evil.experiments import presets, sweep
-from scripts import run_sweep
+from scripts import run_irl, run_sweep
 from tests.scripts.starting import start, summary_of
 
 CONTRACT = {
@@ -16,12 +16,14 @@ CONTRACT = {
 SMALL = ("--env", "gridworld", "--preset", "smoke", "--num_seeds", 2)
 
 
+VALUES = ("--num_retrained", 2, "--sweep", "learner.learning_rate=1e-9,1e-2", "num_demos=2,20")
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """A sweep of the main study: two rates and two numbers of demonstrations."""
     path = tmp_path_factory.mktemp("sweep") / "run"
-    values = ["learner.learning_rate=1e-9,1e-2", "num_demos=2,20"]
-    start(run_sweep, *SMALL, "--irl_plus", "--sweep", *values, "--out", path)
+    start(run_sweep, *SMALL, "--irl_plus", *VALUES, "--out", path)
     return path, summary_of(path)
 
 
@@ -35,7 +37,7 @@ def test_the_run_directory_keeps_the_contract(swept):
     assert not (path / "figures" / "learning.png").exists()  # it would pool all points
     logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     assert {(r["phase"], r["lane"]) for r in logged} == {
-        (phase, lane) for phase in ("irl", "retrain") for lane in range(8)
+        (phase, lane) for phase, lanes in (("irl", 8), ("retrain", 16)) for lane in range(lanes)
     }
 
 
@@ -65,6 +67,33 @@ def test_points_share_their_seeds_and_differ_in_what_is_swept(swept):
     assert last[0]["reward/gap"] != last[2]["reward/gap"]
 
 
+def test_a_lane_is_the_run_of_its_config(swept, tmp_path):
+    _, summary = swept
+    given = ["--num_demos", 2, "--algorithm.learner.learning_rate", 1e-2, "--num_retrained", 2]
+    start(run_irl, *SMALL, "--irl_plus", *given, "--out", tmp_path / "run")
+    alone = summary_of(tmp_path / "run")
+    ours = [row for row in summary["lanes"] if list(row["point"].values()) == [1e-2, 2]]
+    # Returns on the gridworld are counted in steps: of 4 episodes, none ends elsewhere.
+    assert [row["return"] for row in ours] == pytest.approx(
+        alone["final_return"]["per_seed"], abs=1e-3
+    )
+    fresh = alone["retrain_return"]["per_seed"]
+    assert [row["retrain_return"] for row in ours] == pytest.approx(
+        [sum(fresh[:2]) / 2, sum(fresh[2:]) / 2], abs=1e-3
+    )
+
+
+def test_parts_of_a_sweep_come_to_the_same(swept, tmp_path):
+    _, summary = swept
+    path = tmp_path / "run"
+    start(run_sweep, *SMALL, "--irl_plus", *VALUES, "--lanes_per_program", 5, "--out", path)
+    cut = summary_of(path)
+    assert {row["phase"] for row in cut["lanes"]} == {"irl-part-0", "irl-part-1"}
+    for ours, theirs in zip(cut["lanes"], summary["lanes"], strict=True):
+        assert ours["point"] == theirs["point"] and ours["seed"] == theirs["seed"]
+        assert ours["objective"] == pytest.approx(theirs["objective"], abs=1e-3)
+
+
 def test_a_finished_sweep_resumes_to_the_same_result(swept):
     path, summary = swept
     start(run_sweep, "--resume", path)
@@ -84,7 +113,13 @@ def test_static_fields_are_run_one_after_the_other(tmp_path):
         ({"sweep": ()}, "nothing is swept"),
         ({"what": "lr", "sweep": ("learner.clip=0.1",)}, "unknown kind of sweep"),
         ({"what": "bc", "sweep": ("learner.clip=0.1",)}, "means nothing to a sweep of bc"),
-        ({"what": "rl", "sweep": ("num_demos=1,2",)}, "sees no demonstrations"),
+        ({"what": "rl", "sweep": ("num_demos=1,2",)}, "means nothing to a sweep of rl"),
+        ({"what": "rl", "sweep": ("reward.size=1,2",)}, "means nothing to a sweep of rl"),
+        ({"sweep": ("seed=1,2",)}, "seed means nothing to a sweep of irl"),
+        ({"sweep": ("recipe=default,gail",)}, "recipe means nothing"),
+        ({"sweep": ("learner.final_restart_rate=0.1",)}, "one of iterations, .*restart_rate"),
+        ({"sweep": ("num_demos=5,null",)}, "num_demos is None: expected whole numbers"),
+        ({"sweep": ("num_demos=lin:5:15:3",)}, "should be .*int"),
         ({"sweep": ("learner.clip=yes",)}, "should be .*float"),
         ({"sweep": ("learner.num_steps=0",)}, "num_steps must be at least 1"),
         ({"sweep": ("num_demos=1,99",)}, "asked for 99 demonstrations"),

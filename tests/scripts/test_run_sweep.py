@@ -83,13 +83,13 @@ def test_a_lane_is_the_run_of_its_config(swept, tmp_path):
     )
 
 
-def test_parts_of_a_sweep_come_to_the_same(swept, tmp_path):
-    _, summary = swept
-    path = tmp_path / "run"
-    start(run_sweep, *SMALL, "--irl_plus", *VALUES, "--lanes_per_program", 5, "--out", path)
-    cut = summary_of(path)
-    assert {row["phase"] for row in cut["lanes"]} == {"irl-part-0", "irl-part-1"}
-    for ours, theirs in zip(cut["lanes"], summary["lanes"], strict=True):
+def test_parts_of_a_sweep_come_to_the_same(tmp_path):
+    given = [*SMALL, "--what", "rl", "--sweep", "learner.learning_rate=1e-9,1e-2"]
+    start(run_sweep, *given, "--out", tmp_path / "whole")
+    start(run_sweep, *given, "--lanes_per_program", 3, "--out", tmp_path / "cut")
+    whole, cut = (summary_of(tmp_path / name) for name in ("whole", "cut"))
+    assert {row["phase"] for row in cut["lanes"]} == {"rl-part-0", "rl-part-1"}
+    for ours, theirs in zip(cut["lanes"], whole["lanes"], strict=True):
         assert ours["point"] == theirs["point"] and ours["seed"] == theirs["seed"]
         assert ours["objective"] == pytest.approx(theirs["objective"], abs=1e-3)
 

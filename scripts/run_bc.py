@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
+import plotting
 from evil.experiments import clone, presets
 from evil.running import command
 
@@ -28,12 +29,8 @@ CHOOSING = [
 def main() -> None:
     config, output = command.parse(clone.Config, __doc__ or "", default, CHOOSING)
     config = dataclasses.replace(config, preset=presets.resolve(config.preset))
-    study = clone.study(config)
-    with command.session(config, output, name=f"{config.env}-bc") as session:
-        summary = study(session)
-        assert session.directory is not None
-    command.show_returns(summary)
-    print(f"everything about this run is in {session.directory.path}")
+    name = f"{config.env}-bc"
+    command.carry_out(clone.study(config), config, output, name=name, draw=plotting.draw_all)
 
 
 if __name__ == "__main__":

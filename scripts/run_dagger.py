@@ -29,13 +29,8 @@ CHOOSING = [
 def main() -> None:
     config, output = command.parse(dagger.Config, __doc__ or "", default, CHOOSING)
     config = dataclasses.replace(config, preset=presets.resolve(config.preset))
-    study = dagger.study(config)
-    with command.session(config, output, name=f"{config.env}-dagger") as session:
-        summary = study(session)
-        assert session.directory is not None
-        plotting.draw_all(session.directory.path)
-    command.show_returns(summary)
-    print(f"everything about this run is in {session.directory.path}")
+    name = f"{config.env}-dagger"
+    command.carry_out(dagger.study(config), config, output, name=name, draw=plotting.draw_all)
 
 
 if __name__ == "__main__":

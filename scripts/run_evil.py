@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import Any
 
 import plotting
 from evil.experiments import presets, shape
@@ -37,16 +38,22 @@ CHOOSING = [
 def main() -> None:
     config, output = command.parse(shape.Config, __doc__ or "", default, CHOOSING)
     config = dataclasses.replace(config, preset=presets.resolve(config.preset))
-    study = shape.study(config)
-    with command.session(config, output, name=f"{config.env}-evil") as session:
-        summary = study(session)
-        assert session.directory is not None
-        plotting.draw_all(session.directory.path)
+    command.carry_out(
+        shape.study(config),
+        config,
+        output,
+        name=f"{config.env}-evil",
+        draw=plotting.draw_all,
+        show=show,
+    )
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Returns, and the areas under the curves of fresh learners."""
     command.show_returns(summary)
     for name, area in summary.items():
         if name.endswith("area_under_curve"):
             print(f"{name}: {area['mean']:.4g} [{area['low']:.4g}, {area['high']:.4g}]")
-    print(f"everything about this run is in {session.directory.path}")
 
 
 if __name__ == "__main__":

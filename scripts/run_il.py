@@ -50,15 +50,14 @@ def main() -> None:
     kinds = (recover.Config, clone.Config)
     config, output = command.parse(kinds, __doc__ or "", default, CHOOSING, aside=ASIDE)
     config = dataclasses.replace(config, preset=presets.resolve(config.preset))
-    study = algorithms.study(config)
-    name = f"{config.env}-{algorithms.name(config)}"
-    with command.session(config, output, name=name) as session:
-        session.progress.note(f"preset {config.preset} on {jax.default_backend()}")
-        summary = study(session)
-        assert session.directory is not None
-        plotting.draw_all(session.directory.path)
-    command.show_returns(summary)
-    print(f"everything about this run is in {session.directory.path}")
+    command.carry_out(
+        algorithms.study(config),
+        config,
+        output,
+        name=f"{config.env}-{algorithms.name(config)}",
+        draw=plotting.draw_all,
+        note=f"preset {config.preset} on {jax.default_backend()}",
+    )
 
 
 if __name__ == "__main__":

@@ -43,15 +43,14 @@ CHOOSING = [
 def main() -> None:
     config, output = command.parse(recover.Config, __doc__ or "", default, CHOOSING)
     config = dataclasses.replace(config, preset=presets.resolve(config.preset))
-    study = recover.study(config)
-    name = f"{config.env}-{'irl_plus' if config.irl_plus else 'irl'}"
-    with command.session(config, output, name=name) as session:
-        session.progress.note(f"preset {config.preset} on {jax.default_backend()}")
-        summary = study(session)
-        assert session.directory is not None
-        plotting.draw_all(session.directory.path)
-    command.show_returns(summary)
-    print(f"everything about this run is in {session.directory.path}")
+    command.carry_out(
+        recover.study(config),
+        config,
+        output,
+        name=f"{config.env}-{'irl_plus' if config.irl_plus else 'irl'}",
+        draw=plotting.draw_all,
+        note=f"preset {config.preset} on {jax.default_backend()}",
+    )
 
 
 if __name__ == "__main__":

@@ -27,14 +27,8 @@ from scripts import run_irl
 
 
 def default(asked: argparse.Namespace) -> sweep.Config:
-    return presets.sweeping(
-        asked.env,
-        asked.preset,
-        irl_plus=asked.irl_plus,
-        recipe=asked.recipe,
-        backend=asked.backend,
-        iterations=asked.iterations,
-    )
+    whole = run_irl.default(asked)
+    return sweep.Config(study=dataclasses.replace(whole, num_seeds=5, num_retrained=1))
 
 
 def main() -> None:
@@ -42,22 +36,23 @@ def main() -> None:
     preset = presets.resolve(config.study.preset)
     config = dataclasses.replace(config, study=dataclasses.replace(config.study, preset=preset))
     study = sweep.study(config)
-    name = f"{config.study.env}-sweep-{config.what}"
-    with command.session(config, output, name=name) as session:
-        lanes = sum(len(group.points) for group in study.groups) * config.study.num_seeds
-        session.progress.note(
-            f"preset {preset} on {jax.default_backend()}: {lanes} lanes in "
-            f"{len(study.groups)} compiled program{'s' if len(study.groups) > 1 else ''} per phase"
-        )
-        summary = study(session)
-        assert session.directory is not None
-        plotting.draw_all(session.directory.path)
-    show(summary["ranking"])
-    print(f"everything about this run is in {session.directory.path}")
+    groups = len(study.groups)
+    lanes = sum(len(group.points) for group in study.groups) * study.seeds
+    command.carry_out(
+        study,
+        config,
+        output,
+        name=f"{config.study.env}-sweep-{config.what}",
+        draw=plotting.draw_all,
+        show=show,
+        note=f"preset {preset} on {jax.default_backend()}: {lanes} lanes in "
+        f"{groups} compiled program{'s' if groups > 1 else ''} per phase",
+    )
 
 
-def show(ranking: list[dict[str, Any]]) -> None:
+def show(summary: dict[str, Any]) -> None:
     """Points from best to worst."""
+    ranking = summary["ranking"]
     table = rich.table.Table(box=rich.box.SIMPLE)
     names = list(ranking[0]["point"])
     for heading in (*names, "objective", "95 % interval", "each seed"):

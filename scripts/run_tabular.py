@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import Any
 
 import plotting
 from evil.experiments import finite, presets
@@ -30,15 +31,21 @@ CHOOSING = [
 def main() -> None:
     config, output = command.parse(finite.Config, __doc__ or "", default, CHOOSING)
     config = dataclasses.replace(config, preset=presets.resolve(config.preset))
-    study = finite.study(config)
-    with command.session(config, output, name=f"{config.env}-{config.method}") as session:
-        summary = study(session)
-        assert session.directory is not None
-        plotting.draw_all(session.directory.path)
+    command.carry_out(
+        finite.study(config),
+        config,
+        output,
+        name=f"{config.env}-{config.method}",
+        draw=plotting.draw_all,
+        show=show,
+    )
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Returns, and how near the reward is to the true one."""
     command.show_returns(summary)
     for name in ("success_rate", "pearson_distance", "epic_distance"):
         print(f"{name}: {summary[name]['mean']:.3f}")
-    print(f"everything about this run is in {session.directory.path}")
 
 
 if __name__ == "__main__":

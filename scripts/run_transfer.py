@@ -24,12 +24,8 @@ def default(asked: argparse.Namespace) -> transfer.Config:
 def main() -> None:
     config, output = command.parse(transfer.Config, __doc__ or "", default, [])
     study = transfer.study(config)
-    with command.session(config, output, name=f"{study.env.spec.name}-transfer") as session:
-        summary = study(session)
-        assert session.directory is not None
-        plotting.draw_all(session.directory.path)
-    command.show_returns(summary)
-    print(f"everything about this run is in {session.directory.path}")
+    name = f"{study.env.spec.name}-transfer"
+    command.carry_out(study, config, output, name=name, draw=plotting.draw_all)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import jax
 
 from evil import environments
 from evil.errors import at_least, unknown
-from evil.experiments import clone, finite, recipes, recover, shape, sizes_sac, sweep
+from evil.experiments import clone, finite, recipes, recover, shape, sizes_sac
 from evil.experiments import dagger as dagger_study
 from evil.experiments import expert as experts
 from evil.experiments.sizes import (
@@ -137,22 +137,6 @@ def recovery(
             **fitting(chosen.learner.network),
         ),
     )
-
-
-def sweeping(
-    env: str,
-    preset: str,
-    *,
-    irl_plus: bool,
-    recipe: str = "default",
-    backend: str | None = None,
-    iterations: int | None = None,
-) -> sweep.Config:
-    """A sweep around the main study for an environment."""
-    whole = recovery(
-        env, preset, irl_plus=irl_plus, recipe=recipe, backend=backend, iterations=iterations
-    )
-    return sweep.Config(study=dataclasses.replace(whole, num_seeds=5, num_retrained=1))
 
 
 def fitting(network: actor_critic.Config) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Config:
     kind: Literal["real", "survival"] = "real"
     """The environment's own, or one per step."""
     scale: float = 1.0
-    """What it is multiplied by. Traced."""
+    """What it is multiplied by."""
     batch_size: int = 256
     """Rows of either side in one update, which only measures."""
 

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import rich.box
@@ -164,6 +165,28 @@ def session(config: Any, output: Output, *, name: str) -> Iterator[Session]:
     finally:
         for sink in opened:
             sink.close()
+
+
+def carry_out(
+    study: Callable[[Session], dict[str, Any]],
+    config: Any,
+    output: Output,
+    *,
+    name: str,
+    draw: Callable[[Path], object],
+    show: Callable[[dict[str, Any]], None] | None = None,
+    note: str = "",
+) -> None:
+    """Run a study in its directory, draw its figures there, and show what it has found."""
+    with session(config, output, name=name) as opened:
+        if note:
+            opened.progress.note(note)
+        summary = study(opened)
+        assert opened.directory is not None
+        path = opened.directory.path
+        draw(path)
+    (show or show_returns)(summary)
+    print(f"everything about this run is in {path}")
 
 
 def main(body: Callable[[], None]) -> None:

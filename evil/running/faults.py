@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from evil.errors import UserError
-from evil.running import lanes, weights
+from evil.running import lanes, leaves, weights
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
 from evil.running.phase import Frozen, Phase
@@ -132,27 +132,22 @@ def _broken(state: PyTree, metrics: dict[str, jax.Array]) -> str:
     for name, value in metrics.items():
         if not jnp.isfinite(value):
             return name
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    for path, leaf in leaves:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         if jnp.issubdtype(leaf.dtype, jnp.inexact) and not jnp.isfinite(leaf).all():
             return f"state{jax.tree_util.keystr(path)}"
     return ""
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _stored(leaf: Any) -> jax.Array:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    return jax.random.key_data(leaf) if leaves.is_key(leaf) else leaf
 
 
 def _zeros(leaf: Any) -> jax.Array:
     """Zeros of the shape in which a leaf is stored."""
-    if _is_key(leaf):
+    if leaves.is_key(leaf):
         return jnp.zeros(leaf.shape + jax.random.key_data(jax.random.key(0)).shape, jnp.uint32)
     return jnp.zeros(leaf.shape, leaf.dtype)
 
 
 def _restored(like: Any, leaf: jax.Array) -> jax.Array:
-    return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
+    return jax.random.wrap_key_data(leaf) if leaves.is_key(like) else leaf

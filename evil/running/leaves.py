@@ -22,7 +22,7 @@ FIELDS = ("path", "dtype", "shape", "key")  # of a description
 
 def describe(path: Any, leaf: Any) -> dict[str, Any]:
     """What must be known of a leaf to read it back; of an abstract key, all but its kind."""
-    is_concrete_key = _is_key(leaf) and isinstance(leaf, jax.Array)
+    is_concrete_key = is_key(leaf) and isinstance(leaf, jax.Array)
     return {
         "path": jax.tree_util.keystr(path),
         "dtype": str(leaf.dtype),
@@ -41,7 +41,7 @@ def write(folder: Path, leaves: Sequence[jax.Array]) -> None:
     from orbax import checkpoint
 
     tree = {
-        str(index): jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        str(index): jax.random.key_data(leaf) if is_key(leaf) else leaf
         for index, leaf in enumerate(leaves)
         if leaf.size
     }
@@ -68,7 +68,8 @@ def read(folder: Path, entries: Sequence[dict[str, Any]]) -> list[jax.Array]:
     return leaves
 
 
-def _is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf, or what stands for one, is a typed key."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 

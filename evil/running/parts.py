@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evil.errors import UserError, at_least
-from evil.running import files, lanes, memory
+from evil.running import files, lanes, leaves, memory
 from evil.running.phase import Outcome, Phase
 from evil.running.runner import run
 from evil.running.session import Session
@@ -122,7 +122,7 @@ def joined(outcomes: list[Outcome], total: int) -> Outcome:
     ]
     wall_s = sum(found.wall_s for found in outcomes)
     return Outcome(
-        states=jax.tree.map(lambda *leaves: _concatenated(leaves)[:total], *states),
+        states=jax.tree.map(lambda *parts: _concatenated(parts)[:total], *states),
         iterations=max(found.iterations for found in outcomes),
         env_steps=max(found.env_steps for found in outcomes),
         wall_s=wall_s,
@@ -136,13 +136,13 @@ def joined(outcomes: list[Outcome], total: int) -> Outcome:
     )
 
 
-def _concatenated(leaves: Sequence[jax.Array]) -> Any:
+def _concatenated(arrays: Sequence[jax.Array]) -> Any:
     """On the host, where there is room for all lanes; but keys are of the device alone."""
-    return (np if isinstance(leaves[0], np.ndarray) else jnp).concatenate(leaves)
+    return (np if isinstance(arrays[0], np.ndarray) else jnp).concatenate(arrays)
 
 
 def _on_host(leaf: jax.Array) -> Any:
-    return leaf if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+    return leaf if leaves.is_key(leaf) else np.asarray(leaf)
 
 
 def _remembered(phase: Phase, session: Session) -> int:

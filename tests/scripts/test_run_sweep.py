@@ -126,6 +126,6 @@ def test_static_fields_are_run_one_after_the_other(tmp_path):
     ],
 )
 def test_what_cannot_be_swept_is_refused_before_anything_runs(changes, said):
-    usual = presets.sweeping("gridworld", "smoke", irl_plus=True)
+    usual = presets.recovery("gridworld", "smoke", irl_plus=True)
     with pytest.raises(UserError, match=said):
-        sweep.study(sweep.Config(**({"study": usual.study} | changes)))
+        sweep.study(sweep.Config(**({"study": usual} | changes)))

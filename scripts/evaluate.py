@@ -2,6 +2,7 @@
 
     python scripts/evaluate.py runs/hopper-irl --episodes 100 --render hopper.gif
     python scripts/evaluate.py runs/hopper-irl --retrain 10
+    python scripts/evaluate.py experts/reacher --episodes 200 --demonstrate more.npz
 
 RUN is a run directory, the folder of an expert, or a policy file; with --retrain a run directory
 or a reward file. Nothing is written into it.
@@ -19,11 +20,11 @@ import rich.box
 import rich.console
 import rich.table
 
-from evil import atomic
+from evil import atomic, demonstrations
 from evil.errors import UserError
 from evil.evaluation import rendering
 from evil.evaluation.statistics import interquartile_mean
-from evil.experiments import evaluate, films, retrained
+from evil.experiments import evaluate, expert, films, retrained
 from evil.running import command, files, progress
 from evil.running.session import Session
 from evil.seams import Spec
@@ -47,6 +48,12 @@ def arguments() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"film an episode of the best policy: a .html page that plays it anywhere, or a .gif "
         f"of its first {films.GIF_SECONDS:.0f} seconds",
+    )
+    parser.add_argument(
+        "--demonstrate",
+        type=Path,
+        metavar="FILE",
+        help="keep so many other episodes of the best policy as demonstrations, in .npz",
     )
     parser.add_argument(
         "--retrain",
@@ -81,11 +88,16 @@ def play(asked: argparse.Namespace) -> None:
     spec = loaded[0].env.spec
     if asked.render:
         rendering.check(spec)
-    key_episodes, key_film = jax.random.split(jax.random.key(asked.seed))
+    key_episodes, key_film, key_demos = jax.random.split(jax.random.key(asked.seed), 3)
     played = evaluate.play(loaded, key_episodes, asked.episodes)
     report(asked, spec, played, "playing the mode" if asked.deterministic else "")
+    best = max(loaded, key=lambda one: played[one.name].returns.mean())
+    if asked.demonstrate:
+        demos = expert.collect(best.env, best.policy, key_demos, asked.episodes)
+        meta = {"demonstrated_by": f"{asked.run.name}: {best.name}"}
+        demonstrations.save(asked.demonstrate, demos, spec, meta)
+        print(f"wrote {asked.demonstrate}: {asked.episodes} episodes of {best.name}")
     if asked.render:
-        best = max(loaded, key=lambda one: played[one.name].returns.mean())
         film, total = evaluate.film(best, key_film)
         atomic.write(asked.render, films.encode(film, asked.render.suffix))
         print(f"wrote {asked.render}: {best.name}, an episode with return {total:,.1f}")
@@ -127,7 +139,7 @@ def check(asked: argparse.Namespace) -> None:
         raise UserError(f"--episodes must be 1 or more, found {asked.episodes}.")
     chosen = [
         f"--{name}"
-        for name in ("render", "policy", "lane", "deterministic")
+        for name in ("render", "demonstrate", "policy", "lane", "deterministic")
         if vars(asked)[name] is not None and vars(asked)[name] is not False
     ]
     if asked.retrain is not None and chosen:
@@ -140,7 +152,10 @@ def check(asked: argparse.Namespace) -> None:
             raise UserError(f"--{name} must be 1 or more, found {value}.")
     if asked.render and asked.render.suffix not in (".gif", ".html"):
         raise UserError(f"--render {asked.render}: expected a file name in .gif or .html.")
-    for option, path in (("--render", asked.render), ("--out", asked.out)):
+    if asked.demonstrate and asked.demonstrate.suffix != ".npz":
+        raise UserError(f"--demonstrate {asked.demonstrate}: expected a file name in .npz.")
+    for name in ("render", "demonstrate", "out"):
+        option, path = f"--{name}", getattr(asked, name)
         if path is None:
             continue
         if path.is_dir():

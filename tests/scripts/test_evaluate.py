@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evil import environments, normalise
+from evil import demonstrations, environments, normalise
 from evil.demonstrations import catalogue
 from evil.errors import UserError
 from evil.experiments import artefacts
@@ -121,6 +121,16 @@ def test_an_expert_and_a_file_can_be_evaluated(tmp_path, capsys):
     assert capsys.readouterr().out.count("expert") >= 2
 
 
+def test_the_best_policy_demonstrates(run, tmp_path):
+    file = tmp_path / "more.npz"
+    evaluate.main([str(run), "--episodes", "32", "--demonstrate", str(file)])
+    spec = environments.make("gridworld").spec
+    demos, meta = demonstrations.load(file, spec)
+    assert demos.length.shape == (32,)
+    assert demos.reward.sum() / 32 > 0.9  # the expert's, not the others'
+    assert "irl-0" in meta["demonstrated_by"]
+
+
 def test_an_unfinished_run_is_named_as_such(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"has no policies: the run has not finished"):
@@ -175,6 +185,8 @@ def test_only_rewards_can_be_retrained(run):
         (["--retrain", "2", "--lane", "0"], r"leave out --lane"),
         (["--iterations", "5"], r"--iterations is for --retrain"),
         (["--render", "film.png"], r"expected a file name in \.gif or \.html"),
+        (["--demonstrate", "more.pkl"], r"expected a file name in \.npz"),
+        (["--demonstrate", "nowhere/more.npz"], r"there is no folder .*nowhere"),
         (["--render", "nowhere/film.gif"], r"there is no folder .*nowhere"),
         (["--out", "."], r"expected a file, found a folder"),
         (["--episodes", "0"], r"--episodes must be 1 or more, found 0"),

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from plotting import style
+
 
 class NoData(ValueError):
     """The run has not recorded what a figure shows: one sentence that says what is missing."""
@@ -151,11 +153,12 @@ def curve(logged: Sequence[dict[str, Any]], phase: str, metric: str) -> Curve | 
 
 
 def title(run: str | Path) -> str:
-    """What was run where, as far as the summary says: `irl on hopper (positional)`."""
+    """What was run where, as far as the summary says: `IRL++ on hopper (positional)`."""
     found = summary(run)
     env, backend = found.get("env"), found.get("backend")
     place = f"{env} ({backend})" if env and backend else str(env or Path(run).resolve().name)
-    return f"{found['algorithm']} on {place}" if found.get("algorithm") else place
+    algorithm = str(found.get("algorithm", ""))
+    return f"{style.ALGORITHMS.get(algorithm, algorithm)} on {place}" if algorithm else place
 
 
 def spread(curves: Sequence[Curve]) -> str:

@@ -53,7 +53,7 @@ TABLE = ppo.Config(
 
 QUICK = {
     "hopper": Size(LOCOMOTION, 300),
-    "walker2d": Size(WALKER, 300),
+    "walker2d": Size(WALKER, 500),
     "halfcheetah": Size(CHEETAH, 250),
     "ant": Size(LOCOMOTION, 200),
     "humanoid": Size(LOCOMOTION, 200),

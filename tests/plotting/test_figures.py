@@ -85,7 +85,7 @@ def test_every_figure_whose_data_exist_is_drawn(run):
 
 def test_learning_shows_mean_band_and_references(run):
     (axes,) = learning.figure(run).axes
-    assert_line(axes, "inverse RL", [100, 200, 300], [0.5, 10.5, 20.5], "irl")
+    assert_line(axes, "IRL", [100, 200, 300], [0.5, 10.5, 20.5], "irl")
     assert_line(axes, "retrained from scratch", [100, 200, 300], [0, 5, 10], "retrain")
     band = axes.collections[0].get_datalim(axes.transData)
     assert (band.y0, band.y1) == (0.0, 21.0)  # two seeds: from the smaller to the larger

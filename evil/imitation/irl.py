@@ -27,7 +27,7 @@ from evil import parallel, registry
 from evil.demonstrations.demonstrations import Demonstrations, sample
 from evil.errors import UserError, at_least, unknown
 from evil.imitation import pretraining
-from evil.learners import choice, ppo, replay
+from evil.learners import choice, ppo, replay, scoring
 from evil.pytrees import merge_leading, pytree, select, take
 from evil.rewards import choice as rewards
 from evil.rewards import combine, ensemble
@@ -88,6 +88,7 @@ class State:
     learner: PyTree  # [P, ...] of the population; the first is the one that is wanted
     reward: PyTree
     history: replay.Ring
+    worth: Array | None  # [E, T] of the demonstrated steps, where rewards have episode memory
     iteration: Array  # [] int32
     key: Key
 
@@ -197,8 +198,10 @@ def make(config: Config, env: Environment) -> Algorithm:
             "iteration writes to it"
         )
 
-    def parameters(state: PyTree, demos: Demonstrations) -> PyTree:
+    def parameters(state: PyTree, worth: Array | None, demos: Demonstrations) -> PyTree:
         params = reward.params(state)
+        if worth is not None:
+            demos = dataclasses.replace(demos, reward=worth)
         return {"reward": params, "expert": demos} if has_expert else params
 
     improve = parallel.shared_vmap(learner.step, (0, None))
@@ -217,12 +220,17 @@ def make(config: Config, env: Environment) -> Algorithm:
         keys = jax.random.split(key_learner, config.population)
         learner_state = jax.vmap(begin, (0, None))(keys, demos)
         reward_state = reward.init(key_reward, demos)
-        rollout = jax.eval_shape(improve, learner_state, parameters(reward_state, demos))[1]
+        worth = None
+        if has_expert and scoring.has_memory(reward.score):
+            worth = combine.along(reward.score, reward.params(reward_state), demos)
+        params = parameters(reward_state, worth, demos)
+        rollout = jax.eval_shape(improve, learner_state, params)[1]
         row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[3:], x.dtype), rollout)
         return State(
             learner=learner_state,
             reward=reward_state,
             history=replay.init(dataclasses.replace(row, log_prob=None), capacity),
+            worth=worth,
             iteration=jnp.zeros((), jnp.int32),
             key=key,
         )
@@ -230,7 +238,8 @@ def make(config: Config, env: Environment) -> Algorithm:
     def step(state: State, demos: Demonstrations) -> tuple[State, Metrics]:
         key_rows, key_reward, key_reset, key = jax.random.split(state.key, 4)
         learner_state = maybe_reset(config, learner, state.learner, state.iteration, key_reset)
-        learner_state, rollout, metrics = improve(learner_state, parameters(state.reward, demos))
+        params = parameters(state.reward, state.worth, demos)
+        learner_state, rollout, metrics = improve(learner_state, params)
 
         flat = merge_leading(dataclasses.replace(rollout, log_prob=None), 3)
         if rows < collected:
@@ -255,6 +264,7 @@ def make(config: Config, env: Environment) -> Algorithm:
             learner=learner_state,
             reward=reward_state,
             history=ring,
+            worth=state.worth,
             iteration=state.iteration + 1,
             key=key,
         )

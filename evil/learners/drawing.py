@@ -166,7 +166,10 @@ class Source:
         )
         if self.absorbing != "analytic":
             steps = self._go_on(key_beyond, steps, rows.is_absorbing, store)
-        return steps, rows.reward
+        if rows.reward is None or not (self.mixture.share or self.mixture.prefill):
+            return steps, rows.reward
+        # Of rewards with episode memory, the expert's rows bring what they are worth along theirs.
+        return steps, jnp.where(steps.origin.is_expert, steps.reward, rows.reward)
 
     def _cloned(
         self, key: Key, reward_params: PyTree, observe: Callable[[Array], Array]
@@ -219,7 +222,7 @@ def source(config: sac.Config, spec: Spec, score: Score) -> Source:
     if is_stored and config.scoring == "sampled":
         raise UserError("a reward with episode memory needs scoring collected, found sampled.")
     taken = (config.expert_share, config.prefill, config.cloning_batch)
-    scoring.check(score, *taken, stored=is_stored)
+    scoring.check(score, *taken, stored=is_stored, scaled=config.normalise_rewards)
     if score.bonus is not None and config.absorbing != "analytic":
         raise UserError("a shaping term knows no absorbing state: expected absorbing analytic.")
     if is_stored and score.pays_absorbing and config.absorbing != "analytic":

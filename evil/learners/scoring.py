@@ -93,11 +93,14 @@ def check(
     cloned: int = 0,
     *,
     stored: bool = False,
+    scaled: bool = False,
 ) -> None:
     """UserError where a score does not fit what a learner takes from the expert.
 
     That is a share of its rows, rows in a replay that begins with them, or rows that are cloned.
-    `stored` says whether rewards are those of when the rows were collected.
+    `stored` says whether rewards are those of when the rows were collected, `scaled` whether in
+    units of their spread. The expert's rows then need rewards of their own, and only a reward with
+    episode memory knows them: along the demonstrated episodes.
     """
     if not 0.0 <= expert_share < 1.0:
         raise UserError(f"expert_share must be from 0 to below 1, found {expert_share}")
@@ -108,7 +111,7 @@ def check(
     ):
         if wanted and score.expert is None:
             raise UserError(f"{name} is {wanted}, but this reward brings no demonstrations.")
-        if wanted and stored and name != "cloning_batch":
+        if wanted and stored and name != "cloning_batch" and (scaled or not has_memory(score)):
             raise UserError(f"{name} needs rewards that are asked for when rows are drawn.")
     if score.reads_origin and not (expert_share or prefill):
         raise UserError(

@@ -7,7 +7,7 @@ import dataclasses
 import jax.numpy as jnp
 from jax import Array
 
-from evil.demonstrations.demonstrations import sample
+from evil.demonstrations.demonstrations import Demonstrations, sample, transitions
 from evil.seams import Key, PyTree, Score, Transition
 
 
@@ -53,6 +53,14 @@ def with_expert(score: Score) -> Score:
         return sample(key, params["expert"], num)
 
     return dataclasses.replace(score, apply=reward, expert=expert)
+
+
+def along(score: Score, params: PyTree, demos: Demonstrations) -> Array:
+    """Rewards `[E, T]` of the demonstrated steps along their episodes; after an end, nothing."""
+    count, steps = demos.action.shape[:2]
+    rows = transitions(demos, jnp.arange(count * steps).reshape(count, steps).T)  # [T, E]
+    rewards, _ = score.apply(params, score.memory(count), rows)
+    return jnp.where(jnp.arange(steps)[None] < demos.length[:, None], rewards.T, 0.0)
 
 
 def shaped(score: Score, shaping: Score, *, scaled: bool = False) -> Score:

@@ -158,6 +158,16 @@ ROWS = {
         lambda c: irl.make(c, ENV),
         demonstrations,
     ),
+    "coupling_with_the_experts_rows": Row(
+        irl.Config(
+            learner=dataclasses.replace(SAC, expert_share=0.5),
+            reward=coupling.Config(max_rows=20, batch_size=8),
+            updates_per_iteration=1,
+            history="current",
+        ),
+        lambda c: irl.make(c, ENV),
+        demonstrations,
+    ),
     "coupling": Row(
         irl.Config(
             learner=PPO,

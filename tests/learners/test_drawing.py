@@ -110,6 +110,23 @@ def test_the_experts_ends_count_by_themselves():
     np.testing.assert_allclose(shares, [0.2, 0.0], atol=0.02)  # 2 / (8 + 2)
 
 
+def test_where_rewards_are_stored_the_expert_brings_its_own():
+    score = combine.with_expert(REAL)
+    made = dataclasses.replace(source("analytic", score, share=0.5), is_stored=True)
+    store, rounds = made.init(), mixing.count(mixing.init(), rollout(0), mixing.FOR_EVER)
+    store = made.write(store, rollout(0), jnp.full((4, 2), 7.0), rounds)
+    worth = dataclasses.replace(DEMOS, reward=jnp.full_like(DEMOS.reward, 3.0))
+    params = {"reward": (), "expert": worth}
+    made = dataclasses.replace(made, score=dataclasses.replace(score, expert=lambda *_: threes))
+    threes = jax.tree.map(
+        lambda x: jnp.tile(x.reshape((8, *x.shape[2:])), (625, *[1] * (x.ndim - 2))),
+        dataclasses.replace(rollout(0), reward=jnp.full((4, 2), 3.0)),
+    )
+    steps, paid = made.steps(jax.random.key(0), store, rounds, params)
+    assert steps.origin is not None
+    np.testing.assert_array_equal(paid, np.where(steps.origin.is_expert, 3.0, 7.0))
+
+
 # A chain of three states pays one per step and ends; then there is half a unit per step for ever.
 AFTER, STEPS = 0.5, 4  # γ / (1 - γ) of them
 

@@ -8,7 +8,7 @@ import pytest
 from evil.errors import UserError
 from evil.learners import mixing, scoring
 from evil.rewards import combine, fixed, labels
-from evil.seams import Transition
+from evil.seams import Score, Transition
 from tests.rewards.blobs import DEMOS, ENV
 
 
@@ -136,9 +136,14 @@ def test_who_does_not_fit_is_refused():
     for taken in ({"prefill": 3}, {"cloned": 3}):
         with pytest.raises(UserError, match="is 3, but this reward brings no demonstrations"):
             scoring.check(fixed.real(), **taken)
-    scoring.check(combine.with_expert(fixed.real()), cloned=3, stored=True)
+    real = combine.with_expert(fixed.real())
+    scoring.check(real, cloned=3, stored=True)
     with pytest.raises(UserError, match="prefill needs rewards that are asked for"):
         scoring.check(combine.with_expert(fixed.real()), prefill=3, stored=True)
+    remembering = Score(apply=real.apply, memory=jnp.zeros, expert=real.expert)
+    scoring.check(remembering, 0.5, stored=True)
+    with pytest.raises(UserError, match="expert_share needs rewards that are asked for"):
+        scoring.check(remembering, 0.5, stored=True, scaled=True)
     with pytest.raises(UserError, match="from 0 to below 1, found"):
         scoring.check(fixed.real(), 1.0)
     with pytest.raises(UserError, match="did you mean sqil"):

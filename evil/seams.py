@@ -106,6 +106,7 @@ class Score:
     bonus: Score | None = None
     expert: Callable[[PyTree, Key, int], Transition] | None = None  # (params, key, N) -> its rows
     reads_origin: bool = False  # whether it means anything only to learners that mix rows
+    pays_absorbing: bool = False  # whether it has rewards for rows of the absorbing state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ class RewardModel:
 class Learner:
     """Reinforcement learning on a reward whose parameters are an argument of every step."""
 
-    init: Callable[..., PyTree]  # (key, physics=None) -> state
+    init: Callable[..., PyTree]  # (key, physics=None, policy=None: its parameters) -> state
     step: Callable[[PyTree, PyTree], tuple[PyTree, Transition, Metrics]]
     # (state, reward params) -> state, rollout [T, B], metrics
     policy: Callable[..., Policy]  # (state, deterministic=False) -> Policy

@@ -8,6 +8,7 @@ rounds.py     true return by round of DAgger
 landmark.py   recovered reward against what the task is about
 maps.py       a finite world: rewards, values and visits
 sweep.py      what hyper-parameters are worth
+search.py     a search for them: its history, and which mattered
 arrows.py     a finite world: where the policy goes
 """
 
@@ -23,12 +24,15 @@ from plotting import (
     maps,
     rounds,
     runs,
+    search,
     sweep,
 )
 from plotting.runs import NoData
 
 __all__ = ["NoData", "draw_all"]
 
+# Figures of single runs would pool the lanes of these, which differ in more than the seed.
+OF_MANY = {"evil.experiments.sweep": (sweep,), "evil.experiments.search": (search,)}
 FIGURES = (learning, gap, landmark, evolution, landscape, rounds, maps, arrows)
 
 
@@ -36,8 +40,7 @@ def draw_all(run: str | Path) -> list[Path]:
     """Draw every figure whose data the run has, into `<run>/figures/`; returns their paths."""
     if not Path(run).is_dir():
         raise NoData(f"{run}: no such run directory.")
-    # Figures of single runs would pool the lanes of a sweep, which differ in more than the seed.
-    chosen = (sweep,) if runs.is_sweep(run) else FIGURES
+    chosen = OF_MANY.get(runs.kind(run), FIGURES)
     drawn = []
     for figure in chosen:
         try:

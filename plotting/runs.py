@@ -118,13 +118,13 @@ def with_episodes(logged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [record for record in logged if record.get("agent/length") != 0]
 
 
-def is_sweep(run: str | Path) -> bool:
-    """Whether the lanes of a run differ in more than the seed."""
+def kind(run: str | Path) -> str:
+    """The module of a run's config, like `evil.experiments.sweep`; nothing where none is said."""
     path = Path(run) / "config.json"
     try:
-        return json.loads(path.read_text())["config"]["type"] == "evil.experiments.sweep"
+        return str(json.loads(path.read_text())["config"]["type"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return ""
 
 
 def phases(logged: Sequence[dict[str, Any]]) -> list[str]:

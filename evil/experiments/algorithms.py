@@ -2,13 +2,13 @@
 
         learner  reward                          fitted           rows learned from
     airl   PPO   log-odds, of AIRL's form        all the time     its own
-    fairl  PPO   forward divergence of log-odds  all the time     its own
+    fairl  PPO   odds, for the forward KL        all the time     its own
     gail   PPO   -log(1 - D)                     all the time     its own
     dac    SAC   log-odds, beyond the end too    all the time     its replay
     gmmil  SAC   kernel witness                  nothing to fit   its replay
     pwil   SAC   greedy coupling                 before           its replay
     red    SAC   distilled support               before           its replay
-    dril   SAC   agreement of clones             before           its replay
+    dril   SAC   agreement of clones             before           its replay; it clones besides
     sqil   SAC   label of origin                 nothing to fit   half of each batch the expert's
     adril  SAC   label of origin and round       nothing to fit   every other batch the expert's
     sac    SAC   the real one                    nothing to fit   its replay
@@ -73,9 +73,9 @@ METHODS = {
         is_fitted=True,
         absorbing=True,
     ),
-    "dril": Method("sac", disagreement.Config()),
-    # Where D nears one the reward has no bound of its own.
-    "fairl": Method("ppo", adversarial.Config(reward="fairl", reward_bound=10.0), is_fitted=True),
+    "dril": Method("sac", disagreement.Config(), {"cloning_batch": 256}),
+    # Where D nears one the reward has no bound of its own. As published it would be "fairl".
+    "fairl": Method("ppo", adversarial.Config(reward="ratio", reward_bound=10.0), is_fitted=True),
     "gail": Method("ppo", adversarial.Config(reward="gail"), is_fitted=True),
     # Compared with the whole replay, the witness would be one of all policies so far.
     "gmmil": Method("sac", kernel.Config(), recent=16),
@@ -185,7 +185,9 @@ def on_policy(method: Method, usual: recover.Config, preset: presets.Preset) -> 
     if not sized.member.embed:
         changes |= {"reward_bound": ours.reward_bound} | ({} if preset == "paper" else SHORT)
     if ours.shaped:
-        changes["absorbing_steps"] = 0
+        discount = usual.algorithm.learner.discount
+        hidden = {"hidden": sized.member.hidden, "shaping_hidden": sized.member.hidden}
+        changes |= hidden | {"absorbing_steps": 0, "shaping_discount": discount}
     return dataclasses.replace(
         usual.algorithm, reward=dataclasses.replace(sized.member, **changes), history="current"
     )
@@ -220,8 +222,9 @@ def off_policy(method: Method, usual: recover.Config, preset: presets.Preset) ->
 
 
 def beyond_the_end(game: irl.Config) -> irl.Config:
-    """The game with ends paid for as many steps as its discount counts: 1 / (1 - γ)."""
-    steps = round(1.0 / (1.0 - game.learner.discount))
+    """The game with ends paid for as many steps as its discount counts after them: γ / (1 - γ)."""
+    discount = game.learner.discount
+    steps = max(1, round(discount / (1.0 - discount)))
     return override(game, {"reward.absorbing_steps": steps})
 
 

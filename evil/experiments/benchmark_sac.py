@@ -119,7 +119,7 @@ def large_replay(env_name: str = "hopper", rows: int = 1_000_000, turns: int = 5
         for name, count in (("large", rows), ("small", 1000))
     }
     state = jax.eval_shape(learners["large"].init, jax.random.key(0))
-    raw = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state.replay.rows))
+    raw = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state.store.ring.rows))
     step = jax.jit(learners["large"].step, donate_argnums=0)
     used: Any = step.lower(state, ()).compile().memory_analysis()
     total = used.argument_size_in_bytes + used.output_size_in_bytes + used.temp_size_in_bytes

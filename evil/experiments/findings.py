@@ -6,15 +6,15 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from evil import registry
-from evil.demonstrations import Demonstrations, sample, transitions
+from evil.demonstrations import Demonstrations, sample
 from evil.evaluation import statistics
 from evil.experiments import artefacts, measure
 from evil.experiments.problem import Problem, random_return
 from evil.learners import replay
+from evil.rewards import combine
 from evil.running import memory
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome
@@ -126,12 +126,8 @@ def landmark(
 
 def expert_under(score: Score, demos: Demonstrations, reward_params: PyTree) -> np.ndarray:
     """Returns `[S, E]` of the demonstrated episodes under each recovered reward."""
-    count, steps = demos.action.shape[:2]
-    rows = transitions(demos, jnp.arange(count * steps).reshape(count, steps).T)  # [T, E]
-    happened = jnp.arange(steps)[:, None] < demos.length[None]
 
     def judge(params: PyTree) -> jax.Array:
-        rewards, _ = score.apply(params, score.memory(count), rows)
-        return jnp.sum(rewards, axis=0, where=happened)
+        return combine.along(score, params, demos).sum(axis=1)
 
     return np.asarray(jax.jit(jax.vmap(judge))(reward_params))

@@ -81,7 +81,7 @@ class Config:
         """The learner of fresh policies: that of the game but for its restarts and expert rows."""
         learner = self.algorithm.learner
         if not isinstance(learner, ppo.Config):
-            return dataclasses.replace(learner, expert_share=0.0)
+            return learner.alone
         return dataclasses.replace(learner, final_restart_rate=self.restart_rate)
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import jax
 
 from evil import environments
-from evil.config import from_dict, override, to_dict
+from evil.config import from_dict, override
 from evil.demonstrations import catalogue
 from evil.errors import at_least, unknown
 from evil.evaluation import distances
 from evil.evaluation.statistics import interquartile_mean
-from evil.experiments import artefacts, presets, recover
+from evil.experiments import artefacts, cells, presets, recover
 from evil.experiments.recipes import ROWS, Row
-from evil.running import command, files
+from evil.running import files
 from evil.running.directory import RunDirectory
 from evil.seams import PyTree, Score, Transition
 
@@ -92,10 +92,9 @@ def carry_out(config: Config) -> Path:
         for row in rows
     ]
     for _, _, path, wanted in planned:
-        if path.exists():
-            RunDirectory.open(path).check_same_config(to_dict(wanted))
+        cells.check(path, wanted)
     for env, row, path, wanted in planned:
-        if not (path / "summary.json").is_file():
+        if not cells.is_finished(path):
             run_row(f"{env}: {row.name}, {row.why}", path, wanted)
     table = [line(env, row, out / env / row.name) for env, row, *_ in planned]
     for env in envs:
@@ -106,12 +105,7 @@ def carry_out(config: Config) -> Path:
 
 def run_row(title: str, path: Path, wanted: recover.Config) -> None:
     """The main study in its own directory, begun or continued."""
-    resume, out = (str(path), None) if path.exists() else (None, str(path))
-    study = recover.study(wanted)
-    output = command.Output(out=out, resume=resume)
-    with command.session(wanted, output, name=path.name) as session:
-        session.progress.note(f"\n{title}")
-        study(session)
+    cells.carry_out(title, path, wanted, recover.study(wanted))
 
 
 def line(env: str, row: Row, path: Path) -> dict[str, Any]:

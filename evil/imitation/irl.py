@@ -26,7 +26,8 @@ from jax import Array
 from evil import parallel, registry
 from evil.demonstrations.demonstrations import Demonstrations, sample
 from evil.errors import UserError, at_least, unknown
-from evil.learners import choice, ppo, replay
+from evil.imitation import pretraining
+from evil.learners import choice, ppo, replay, scoring
 from evil.pytrees import merge_leading, pytree, select, take
 from evil.rewards import choice as rewards
 from evil.rewards import combine, ensemble
@@ -53,6 +54,8 @@ class Config:
     """Tells the expert from the agent; an ensemble of one is a single reward model."""
     updates_per_iteration: int = 10
     """Reward updates after each policy update."""
+    update_interval: int = 1
+    """Iterations between two times at which the reward is updated."""
     history: Literal["all", "current"] = "all"
     """Whose data the reward is fitted against: every policy's so far, or the current one's."""
     rows_per_iteration: int = 512
@@ -73,6 +76,9 @@ class Config:
     """Policies that learn side by side on the same reward, each with the whole learner."""
     rejuvenation: int = 0
     """Iterations after which every policy but the first starts afresh, in turn; 0 for never."""
+    pretraining: pretraining.Config = pretraining.Config()
+    """How the first policies of the population are cloned before the game; those that start afresh
+    later are not."""
 
 
 @pytree
@@ -82,6 +88,7 @@ class State:
     learner: PyTree  # [P, ...] of the population; the first is the one that is wanted
     reward: PyTree
     history: replay.Ring
+    worth: Array | None  # [E, T] of the demonstrated steps, where rewards have episode memory
     iteration: Array  # [] int32
     key: Key
 
@@ -161,6 +168,7 @@ def make(config: Config, env: Environment) -> Algorithm:
     at_least(
         1,
         updates_per_iteration=config.updates_per_iteration,
+        update_interval=config.update_interval,
         rows_per_iteration=config.rows_per_iteration,
         capacity=config.capacity,
         reset_iterations=config.reset_iterations,
@@ -173,8 +181,9 @@ def make(config: Config, env: Environment) -> Algorithm:
     ):
         if name not in known:
             raise unknown(kind, name, known)
+    pretraining.check(config.pretraining)
     reward: RewardModel = registry.make(config.reward, env)
-    has_expert = getattr(config.learner, "expert_share", 0.0) > 0.0
+    has_expert = getattr(config.learner, "reads_expert", False)
     score = combine.with_expert(reward.score) if has_expert else reward.score
     learner: Learner = registry.make(config.learner, env, score)
     collected = config.population * learner.steps_per_iteration
@@ -189,22 +198,39 @@ def make(config: Config, env: Environment) -> Algorithm:
             "iteration writes to it"
         )
 
-    def parameters(state: PyTree, demos: Demonstrations) -> PyTree:
+    def parameters(state: PyTree, worth: Array | None, demos: Demonstrations) -> PyTree:
         params = reward.params(state)
+        if worth is not None:
+            demos = dataclasses.replace(demos, reward=worth)
         return {"reward": params, "expert": demos} if has_expert else params
 
     improve = parallel.shared_vmap(learner.step, (0, None))
 
+    def begin(key: Key, demos: Demonstrations) -> PyTree:
+        """A policy's first state."""
+        state = learner.init(key)
+        if not config.pretraining.updates:
+            return state
+        key_fit = jax.random.fold_in(key, 1)
+        clone = pretraining.fit(key_fit, config.pretraining, learner.policy(state), demos)
+        return learner.init(key, policy=clone)
+
     def init(key: Key, demos: Demonstrations) -> State:
         key_learner, key_reward, key = jax.random.split(key, 3)
-        learner_state = jax.vmap(learner.init)(jax.random.split(key_learner, config.population))
+        keys = jax.random.split(key_learner, config.population)
+        learner_state = jax.vmap(begin, (0, None))(keys, demos)
         reward_state = reward.init(key_reward, demos)
-        rollout = jax.eval_shape(improve, learner_state, parameters(reward_state, demos))[1]
+        worth = None
+        if has_expert and scoring.has_memory(reward.score):
+            worth = combine.along(reward.score, reward.params(reward_state), demos)
+        params = parameters(reward_state, worth, demos)
+        rollout = jax.eval_shape(improve, learner_state, params)[1]
         row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[3:], x.dtype), rollout)
         return State(
             learner=learner_state,
             reward=reward_state,
             history=replay.init(dataclasses.replace(row, log_prob=None), capacity),
+            worth=worth,
             iteration=jnp.zeros((), jnp.int32),
             key=key,
         )
@@ -212,7 +238,8 @@ def make(config: Config, env: Environment) -> Algorithm:
     def step(state: State, demos: Demonstrations) -> tuple[State, Metrics]:
         key_rows, key_reward, key_reset, key = jax.random.split(state.key, 4)
         learner_state = maybe_reset(config, learner, state.learner, state.iteration, key_reset)
-        learner_state, rollout, metrics = improve(learner_state, parameters(state.reward, demos))
+        params = parameters(state.reward, state.worth, demos)
+        learner_state, rollout, metrics = improve(learner_state, params)
 
         flat = merge_leading(dataclasses.replace(rollout, log_prob=None), 3)
         if rows < collected:
@@ -229,10 +256,15 @@ def make(config: Config, env: Environment) -> Algorithm:
             recency=config.recency,
             stratified=config.stratified,
         )
+        if config.update_interval > 1:
+            # A conditional would do both under `vmap`, too: what is saved is the reward's steps.
+            is_due = (state.iteration + 1) % config.update_interval == 0
+            reward_state = select(is_due, reward_state, state.reward)
         state = State(
             learner=learner_state,
             reward=reward_state,
             history=ring,
+            worth=state.worth,
             iteration=state.iteration + 1,
             key=key,
         )

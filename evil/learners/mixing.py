@@ -26,6 +26,19 @@ class Origin:
     is_expert: Array  # bool
     is_old: Array  # bool: the agent's, of an earlier round
     episodes: Array  # int32: how many of the agent's had ended when the present round began
+    is_absorbing: Array | None = None  # bool: of the state after an end, where rows say so
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """What the batches of a learner are made of."""
+
+    rollout: int  # transitions that are collected at once
+    capacity: int  # of the replay
+    length: int = FOR_EVER  # rollouts in a round
+    share: float = 0.0  # of the expert
+    alternate: bool = False  # whether of whole batches rather than of each
+    prefill: int = 0  # the expert's rows with which the replay is taken to have begun
 
 
 @pytree
@@ -88,6 +101,17 @@ def is_experts(num: int, size: int, share: float, first: Array, *, alternate: bo
     return jnp.broadcast_to(whole[:, None], (num, size))
 
 
+def prefilled(mixture: Mixture, rollouts: Array) -> Array:
+    """Share of the replay that the expert's first rows still take up, if it began with them.
+
+    They are the oldest, so what is collected overwrites them first once the replay is full.
+    """
+    full = -(-mixture.capacity // mixture.rollout)  # beyond, the count only might overflow
+    collected = jnp.minimum(rollouts, full) * mixture.rollout
+    left = jnp.clip(mixture.capacity - collected, 0, mixture.prefill)
+    return left / jnp.maximum(left + collected, 1)
+
+
 def mix(
     key: Key,
     score: Score,
@@ -95,26 +119,29 @@ def mix(
     steps: Transition,
     collected: Array,
     rounds: Rounds,
-    *,
-    length: int,
-    share: float,
-    alternate: bool,
+    mixture: Mixture,
 ) -> Transition:
-    """Batches `[num, size]` of the agent's steps, a share replaced by the expert's.
+    """Batches `[num, size]` of the agent's steps, some replaced by the expert's.
 
     All know their origin. `collected` are the rounds of the agent's.
     """
     num, size = collected.shape
     experts = jnp.zeros((num, size), bool)
-    if score.expert is not None and share:
-        experts = is_experts(num, size, share, (rounds.rollouts - 1) * num, alternate=alternate)
+    if mixture.share:
+        first = (rounds.rollouts - 1) * num
+        experts = is_experts(num, size, mixture.share, first, alternate=mixture.alternate)
+    if mixture.prefill:
+        key, key_prefill = jax.random.split(key)
+        share = prefilled(mixture, rounds.rollouts)
+        experts = experts | jax.random.bernoulli(key_prefill, share, (num, size))
+    if mixture.share or mixture.prefill:
+        assert score.expert is not None  # or `scoring.check` would have said so
         drawn = score.expert(params, key, num * size)
-        steps = select(
-            experts, jax.tree.map(lambda x: x.reshape((num, size, *x.shape[1:])), drawn), steps
-        )
+        drawn = jax.tree.map(lambda x: x.reshape((num, size, *x.shape[1:])), drawn)
+        steps = select(experts, drawn, steps)
     origin = Origin(
         is_expert=experts,
-        is_old=~experts & (collected < present(rounds, length)),
+        is_old=~experts & (collected < present(rounds, mixture.length)),
         episodes=jnp.broadcast_to(rounds.before, experts.shape),
     )
     return dataclasses.replace(steps, origin=origin)

@@ -201,17 +201,19 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         log_std = schedules.annealed(first, last, config.anneal_iterations, iteration)
         return actor_critic.prescribe(network, log_std)
 
-    def fresh(key: Key, hyper: Hyper) -> dict[str, PyTree]:
-        params = module.init(key, jnp.zeros((1, *env.spec.obs_shape)))
+    def fresh(key: Key, hyper: Hyper, network: PyTree = None) -> dict[str, PyTree]:
+        blank = jnp.zeros((1, *env.spec.obs_shape))
+        params = module.init(key, blank) if network is None else network
         return {"network": params, "optimiser": optimiser(hyper).init(params)}
 
-    def init(key: Key, physics: PyTree = None) -> State:
+    def init(key: Key, physics: PyTree = None, policy: PyTree = None) -> State:
         physics = jax.tree.map(jnp.asarray, env.params if physics is None else physics)
         key_network, key_worlds, key = jax.random.split(key, 3)
         hyper = traced(Hyper, config)
+        given = policy or {"network": None, "obs_moments": normalise.init(env.spec.obs_shape)}
         return State(
-            **fresh(key_network, hyper),
-            obs_moments=normalise.init(env.spec.obs_shape),
+            **fresh(key_network, hyper, given["network"]),
+            obs_moments=given["obs_moments"],
             episodes=episodes.init(env, key_worlds, physics, config.num_envs),
             scoring=scoring.init(score, config.num_envs),
             physics=physics,

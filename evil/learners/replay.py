@@ -49,6 +49,27 @@ def write(ring: Ring, rows: PyTree) -> Ring:
     )
 
 
+def append(ring: Ring, rows: PyTree, kept: Array) -> Ring:
+    """Append those of the rows `[n, ...]` that are `kept [n]`, any number of them.
+
+    The next row is then data, which under `vmap` differs between lanes: slower than `write`.
+    """
+    capacity = jax.tree.leaves(ring.rows)[0].shape[0]
+    place = (ring.next_row + jnp.cumsum(kept) - 1) % capacity
+    place = jnp.where(kept, place, capacity)  # beyond the end, where it is dropped
+    number = kept.sum(dtype=jnp.int32)
+    return Ring(
+        rows=jax.tree.map(lambda old, new: old.at[place].set(new, mode="drop"), ring.rows, rows),
+        next_row=(ring.next_row + number) % capacity,
+        count=jnp.minimum(ring.count + number, capacity),
+    )
+
+
+def overwritten(ring: Ring, column: Array, size: int) -> Array:
+    """What a `write` of so many rows will overwrite of a column `[capacity, ...]` of the ring."""
+    return jax.lax.dynamic_slice_in_dim(column, ring.next_row, size, axis=0)
+
+
 def sample(
     key: Key, ring: Ring, num: int, *, recency: float = 0.0, stratified: bool = False
 ) -> PyTree:

@@ -9,7 +9,8 @@ entry into the replay, and so many updates on batches of the replay.
 What a row is worth can be decided twice. With `scoring="sampled"` the score is asked whenever a
 batch is drawn: the whole replay is worth what the present parameters say, however old it is. With
 `"collected"` it is asked once, along the rollout, and its answer is stored: the only way for
-rewards with episode memory, and cheaper where the reward is frozen.
+rewards with episode memory, and cheaper where the reward is frozen. What batches are made of is
+said in `evil.learners.drawing`.
 
 Reference: haarnoja2018sac, haarnoja2018applications, christodoulou2019discrete
 """
@@ -26,15 +27,13 @@ from jax import Array
 
 from evil import normalise, schedules
 from evil.environments import episodes
-from evil.errors import UserError, at_least, unknown
-from evil.learners import minibatches, mixing, policies, replay, rollout, scoring, soft
+from evil.errors import UserError, at_least
+from evil.learners import drawing, mixing, policies, rollout, scoring, soft
 from evil.networks import actor_critic
 from evil.networks.critics import Critics
 from evil.networks.mlp import apply
-from evil.pytrees import merge_leading, pytree, traced
+from evil.pytrees import pytree, traced
 from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Transition
-
-SCORINGS = ("auto", "sampled", "collected")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +90,24 @@ class Config:
     """Whether that is a share of whole batches rather than of each batch."""
     round_length: int = 0
     """Transitions in one round, for rewards that ask for it: see `evil.learners.mixing`. 0: all."""
+    prefill: int = 0
+    """Rows of the expert with which the replay is taken to have begun."""
+    cloning_batch: int = 0
+    """Steps of the expert that the actor is to imitate, too, in every update; 0: none."""
+    cloning_weight: float = 1.0
+    """Weight of their negative log-likelihood in the loss of the actor. Traced."""
+    absorbing: drawing.Absorbing = "analytic"
+    """Where an episode goes on that has terminated: see `evil.learners.drawing`."""
+
+    @property
+    def reads_expert(self) -> bool:
+        """Whether it needs the demonstrations, besides a reward."""
+        return self.expert_share > 0.0 or self.prefill > 0 or self.cloning_batch > 0
+
+    @property
+    def alone(self) -> Config:
+        """The same without the expert."""
+        return dataclasses.replace(self, expert_share=0.0, prefill=0, cloning_batch=0)
 
 
 @pytree
@@ -102,15 +119,7 @@ class Hyper:
     discount: Array
     retention: Array
     target_entropy: Array  # in the units of the config
-
-
-@pytree
-class Row:
-    """What the replay holds of a step."""
-
-    transition: Transition
-    reward: Array | None  # as paid when it was collected, where that is what counts
-    round: Array  # int32: in which it was collected
+    cloning_weight: Array
 
 
 @pytree
@@ -119,7 +128,7 @@ class State:
 
     weights: soft.Weights
     obs_moments: normalise.Moments
-    replay: replay.Ring
+    store: drawing.Store
     episodes: episodes.State
     scoring: scoring.State
     rounds: mixing.Rounds
@@ -129,41 +138,40 @@ class State:
     key: Key
 
 
-def make(config: Config, env: Environment, score: Score) -> Learner:
-    """Bind SAC to an environment and to the form of a reward."""
+def check(config: Config) -> None:
+    """UserError for options that mean nothing in any world."""
     counts = ("num_envs", "num_steps", "batch_size", "capacity", "num_starts")
     at_least(1, **{name: getattr(config, name) for name in counts})
-    at_least(0, warmup=config.warmup)
-    if config.scoring not in SCORINGS:
-        raise unknown("scoring", config.scoring, SCORINGS)
+    counts = ("warmup", "prefill", "cloning_batch", "cloning_weight")
+    at_least(0, **{name: getattr(config, name) for name in counts})
     if config.temperature <= 0.0:
         raise UserError(f"temperature must be above 0, found {config.temperature}")
-    spec, size = env.spec, config.num_envs * config.num_steps
-    updates = minibatches.updates_per_rollout(size, config.update_ratio)
-    capacity = -(-config.capacity // size) * size
-    length = mixing.per_round(config.round_length, size)
+
+
+def make(config: Config, env: Environment, score: Score) -> Learner:
+    """Bind SAC to an environment and to the form of a reward."""
+    check(config)
+    spec = env.spec
+    batches = drawing.source(config, spec, score)
     unit = soft.target_entropy(spec, 1.0)  # of the config's target, in nats
     aim = soft.target_entropy(spec, config.target_entropy) / unit
     module = actor_critic.make(config.network, spec)
     family = module.family
-    critics = Critics(spec, config.network.hidden, config.network.activation)
+    critics = Critics(
+        spec,
+        config.network.hidden,
+        config.network.activation,
+        absorbing=config.absorbing != "analytic",
+    )
     networks = soft.Networks(module, critics)
     if family.has_log_std and config.network.distribution not in ("squashed", "tanh_gaussian"):
         raise UserError(
             "sac needs actions that vary smoothly up to their bounds: expected distribution "
             f"squashed, found {config.network.distribution}."
         )
-    is_stored = scoring.has_memory(score) or config.scoring == "collected"
-    if is_stored and config.scoring == "sampled":
-        raise UserError("a reward with episode memory needs scoring collected, found sampled.")
-    scoring.check(score, config.expert_share, stored=is_stored)
     stochastic = policies.make(config.network, module)
     greedy = policies.make(config.network, module, deterministic=True)
-    mix = functools.partial(
-        mixing.mix, length=length, share=config.expert_share, alternate=config.alternate
-    )
     pay = functools.partial(scoring.pay, score, scaled=config.normalise_rewards)
-    pay_anew = functools.partial(scoring.pay_anew, score, scaled=config.normalise_rewards)
 
     def observe(state: State, obs: Array) -> Array:
         return policies.observe(config.network, state.obs_moments, obs)
@@ -188,41 +196,27 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         )
         return worlds, dataclasses.replace(transitions, log_prob=log_prob)
 
-    def row_of(transitions: Transition, paid: Array, present: Array) -> Row:
-        return Row(
-            transition=dataclasses.replace(transitions, log_prob=None),
-            reward=paid if is_stored else None,
-            round=jnp.broadcast_to(present, paid.shape),
-        )
-
     def draw(state: State, reward_params: PyTree, key: Key) -> soft.Batch:
-        """Batches `[updates, N]` of the replay, and what their rows are worth."""
-        key_own, key_expert = jax.random.split(key)
-        rows = replay.sample(key_own, state.replay, updates * config.batch_size)
-        rows = jax.tree.map(lambda x: x.reshape((updates, -1, *x.shape[1:])), rows)
-        steps = mix(key_expert, score, reward_params, rows.transition, rows.round, state.rounds)
-        obs = observe(state, steps.obs)
-        outputs = apply(module, state.weights.actor, obs, method="actor")
-        log_prob = family.log_prob(outputs, family.invert(steps.action))  # of the present policy
-        steps = dataclasses.replace(steps, log_prob=log_prob)
-        rewards = rows.reward if is_stored else pay_anew(reward_params, state.scoring, steps)
-        return soft.Batch(
-            obs=obs,
-            action=steps.action,
-            next_obs=observe(state, steps.next_obs),
-            terminated=steps.terminated,
-            reward=rewards,
+        """Batches `[updates, N]`, and what their rows are worth."""
+        return batches.draw(
+            key,
+            state.store,
+            state.rounds,
+            state.scoring,
+            reward_params,
+            networks,
+            state.weights.actor,
+            functools.partial(observe, state),
         )
 
-    def init(key: Key, physics: PyTree = None) -> State:
+    def init(key: Key, physics: PyTree = None, policy: PyTree = None) -> State:
         physics = jax.tree.map(jnp.asarray, env.params if physics is None else physics)
         key_network, key_worlds, key = jax.random.split(key, 3)
+        given = policy or {"network": None, "obs_moments": normalise.init(spec.obs_shape)}
         return State(
-            weights=networks.init(key_network, config.temperature),
-            obs_moments=normalise.init(spec.obs_shape),
-            replay=replay.init(
-                row_of(rollout.blank(spec), jnp.zeros(()), jnp.zeros((), jnp.int32)), capacity
-            ),
+            weights=networks.init(key_network, config.temperature, given["network"]),
+            obs_moments=given["obs_moments"],
+            store=batches.init(),
             episodes=episodes.init(env, key_worlds, physics, config.num_envs),
             scoring=scoring.init(score, config.num_envs),
             rounds=mixing.init(),
@@ -242,15 +236,14 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             worlds.has_completed,
             discount=state.hyper.discount,
         )
-        rounds = mixing.count(state.rounds, transitions, length)
-        rows = row_of(transitions, paid, mixing.present(rounds, length))
+        rounds = mixing.count(state.rounds, transitions, batches.mixture.length)
         moments = state.obs_moments
         if config.network.normalise_observations:
             moments = normalise.update(moments, transitions.obs)
         state = dataclasses.replace(
             state,
             obs_moments=moments,
-            replay=replay.write(state.replay, merge_leading(rows)),
+            store=batches.write(state.store, transitions, paid, rounds),
             episodes=worlds,
             scoring=accounts,
             rounds=rounds,
@@ -260,7 +253,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         first, last = state.hyper.learning_rate, state.hyper.final_learning_rate
         rate = schedules.annealed(first, last, config.anneal_iterations, state.iteration - 1)
         # Steps of size zero rather than a conditional, which would be a copy under `vmap`.
-        rate = jnp.where(state.replay.count >= config.warmup, rate, 0.0)
+        rate = jnp.where(state.store.ring.count >= config.warmup, rate, 0.0)
 
         def advance(weights: soft.Weights, inputs: tuple[soft.Batch, Key]) -> Any:
             return soft.update(
@@ -273,11 +266,12 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
                 target_entropy=unit * state.hyper.target_entropy
                 if config.learn_temperature
                 else None,
+                cloning_weight=state.hyper.cloning_weight,
             )
 
-        batches = draw(state, reward_params, key_rows)
-        keys = jax.random.split(key_update, updates)
-        weights, learned = jax.lax.scan(advance, state.weights, (batches, keys))
+        drawn = draw(state, reward_params, key_rows)
+        keys = jax.random.split(key_update, batches.num)
+        weights, learned = jax.lax.scan(advance, state.weights, (drawn, keys))
         metrics |= jax.tree.map(jnp.mean, learned) | episodes.statistics(worlds)
         metrics["learner/learning_rate"] = rate
         return dataclasses.replace(state, weights=weights), transitions, metrics
@@ -296,5 +290,5 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         step=step,
         policy=policy,
         reset_policy=reset_policy,
-        steps_per_iteration=size,
+        steps_per_iteration=batches.mixture.rollout,
     )

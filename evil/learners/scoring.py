@@ -86,21 +86,37 @@ def has_memory(score: Score) -> bool:
     return any(jax.tree.leaves(jax.eval_shape(lambda part=part: part.memory(1))) for part in parts)
 
 
-def check(score: Score, expert_share: float = 0.0, *, stored: bool = False) -> None:
-    """UserError where a score does not fit the expert's share of the rows that are learned from.
+def check(
+    score: Score,
+    expert_share: float = 0.0,
+    prefill: int = 0,
+    cloned: int = 0,
+    *,
+    stored: bool = False,
+    scaled: bool = False,
+) -> None:
+    """UserError where a score does not fit what a learner takes from the expert.
 
-    `stored` says whether rewards are those of when the rows were collected.
+    That is a share of its rows, rows in a replay that begins with them, or rows that are cloned.
+    `stored` says whether rewards are those of when the rows were collected, `scaled` whether in
+    units of their spread. The expert's rows then need rewards of their own, and only a reward with
+    episode memory knows them: along the demonstrated episodes.
     """
     if not 0.0 <= expert_share < 1.0:
         raise UserError(f"expert_share must be from 0 to below 1, found {expert_share}")
-    if expert_share and score.expert is None:
+    for name, wanted in (
+        ("expert_share", expert_share),
+        ("prefill", prefill),
+        ("cloning_batch", cloned),
+    ):
+        if wanted and score.expert is None:
+            raise UserError(f"{name} is {wanted}, but this reward brings no demonstrations.")
+        if wanted and stored and name != "cloning_batch" and (scaled or not has_memory(score)):
+            raise UserError(f"{name} needs rewards that are asked for when rows are drawn.")
+    if score.reads_origin and not (expert_share or prefill):
         raise UserError(
-            f"expert_share is {expert_share}, but this reward brings no demonstrations."
+            "this reward labels the expert's rows: expected expert_share or prefill above 0."
         )
-    if expert_share and stored:
-        raise UserError("expert_share needs rewards that are asked for when rows are drawn.")
-    if score.reads_origin and not expert_share:
-        raise UserError("this reward labels the expert's rows: expected expert_share above 0.")
 
 
 def pay_anew(

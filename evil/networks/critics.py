@@ -13,29 +13,40 @@ from evil.seams import Spec
 class Critics(nn.Module):
     """`number` perceptrons: of observation and action, or with an output for every choice.
 
-    They are separate matrices, not one stack: a product of stacks is slow on CPUs.
+    They are separate matrices, not one stack: a product of stacks is slow on CPUs. Critics that
+    know the absorbing state have one more input, by which to tell it from all others.
     """
 
     spec: Spec
     hidden: tuple[int, ...]
     activation: str
     number: int = 2
+    absorbing: bool = False
 
     def setup(self) -> None:
         outputs = self.spec.num_actions or 1
         self.critic = [MLP(self.hidden, outputs, self.activation) for _ in range(self.number)]
 
-    def __call__(self, obs: Array, action: Array) -> Array:
+    def __call__(self, obs: Array, action: Array, is_absorbing: Array | None = None) -> Array:
         """Q `[number, ...]` of observations as the networks see them.
 
-        `action` is an index, or a vector in units of half the action range.
+        `action` is an index, or a vector in units of half the action range. Where `is_absorbing`
+        `[...]`, observation and action should be the absorbing state's: zeros.
         """
         if self.spec.is_discrete:
-            return jnp.take_along_axis(self.choices(obs), action[None, ..., None], -1)[..., 0]
-        inputs = jnp.concatenate([flatten(obs, self.spec.obs_shape), action], axis=-1)
+            every = self.choices(obs, is_absorbing)
+            return jnp.take_along_axis(every, action[None, ..., None], -1)[..., 0]
+        inputs = jnp.concatenate([self._seen(obs, is_absorbing), action], axis=-1)
         return jnp.stack([critic(inputs)[..., 0] for critic in self.critic])
 
-    def choices(self, obs: Array) -> Array:
+    def choices(self, obs: Array, is_absorbing: Array | None = None) -> Array:
         """Q `[number, ..., num_actions]` of every discrete action."""
-        inputs = flatten(obs, self.spec.obs_shape)
+        inputs = self._seen(obs, is_absorbing)
         return jnp.stack([critic(inputs) for critic in self.critic])
+
+    def _seen(self, obs: Array, is_absorbing: Array | None) -> Array:
+        inputs = flatten(obs, self.spec.obs_shape)
+        if not self.absorbing:
+            return inputs
+        bit = jnp.zeros(inputs.shape[:-1]) if is_absorbing is None else is_absorbing
+        return jnp.concatenate([inputs, bit[..., None].astype(inputs.dtype)], axis=-1)

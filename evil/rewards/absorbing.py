@@ -6,6 +6,8 @@ steps as the horizon has, whatever the reward's level is.
 
 The state is all zeros in standardised units, with an indicator of one that ordinary states lack.
 
+Where a learner has rows of that state itself, they say so in their origin and are paid one by one.
+
 Reference: kostrikov2019dac
 """
 
@@ -15,12 +17,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil.seams import Key
+from evil.seams import Key, Transition
 
 
-def extend(features: Array) -> Array:
-    """Ordinary states `[..., F]` with their indicator: `[..., F + 1]`."""
-    return jnp.concatenate([features, jnp.zeros_like(features[..., :1])], axis=-1)
+def extend(features: Array, rows: Transition) -> Array:
+    """Features `[..., F]` of rows with their indicator: `[..., F + 1]`."""
+    extended = jnp.concatenate([features, jnp.zeros_like(features[..., :1])], axis=-1)
+    among = getattr(rows.origin, "is_absorbing", None)
+    if among is None:
+        return extended
+    return jnp.where(among[..., None], state(features.shape[-1]), extended)
 
 
 def state(num_features: int) -> Array:
@@ -39,6 +45,11 @@ def visit(key: Key, extended: Array, terminated: Array, steps: int) -> Array:
     return jnp.where(replaced[:, None], state(extended.shape[-1] - 1), extended)
 
 
-def continued(values: Array, terminated: Array, value: Array, steps: int) -> Array:
-    """Rewards `[...]` with those of the absorbing state, `value` per step, paid at once."""
-    return values + jnp.where(terminated, steps * value, 0.0)
+def continued(values: Array, rows: Transition, value: Array, steps: int) -> Array:
+    """Rewards `[...]` with those of the absorbing state, `value` per step, paid at once.
+
+    Not where the rows of that state are paid for themselves.
+    """
+    if getattr(rows.origin, "is_absorbing", None) is not None:
+        return values
+    return values + jnp.where(rows.terminated, steps * value, 0.0)

@@ -3,9 +3,10 @@
     z = g(x)                                            or, with shaping (AIRL),
     z = g(x) + γ (1 - terminated) h(s') - h(s)          and, where wanted, - log π(a|s)
 
-g sees standardised features x; in the shaped form it is linear, and h takes up what depends on the
-dynamics. Losses and rewards of z are those of `evil.rewards.logits`. With `embed` and no hidden
-layers, z is a table of one number for each x, in whole numbers.
+g sees standardised features x, and h takes up what depends on the dynamics. A potential changes no
+optimal policy, so what is to be learned must fit into g: without hidden layers, as in part of the
+literature, that is only what is linear in x. Losses and rewards of z are those of
+`evil.rewards.logits`. With `embed` and no hidden layers, z is a table of one number for each x.
 
 With the policy's log-probability subtracted the reward holds the policy's entropy already: a
 learner that adds an entropy of its own counts it twice.
@@ -42,18 +43,20 @@ class Config:
     inputs: features.Inputs = "sa"
     """What g sees: see `evil.rewards.features`."""
     hidden: tuple[int, ...] = (64,)
-    """Hidden layers of g, or of h if shaped."""
+    """Hidden layers of g."""
     activation: str = "relu"
     """Activation of the hidden layers."""
     embed: bool = False
     """Whether whole-number observations and actions are looked up in a table, the first layer."""
     shaped: bool = False
-    """Whether z has AIRL's form: a linear g, and a potential h of states."""
+    """Whether z has AIRL's form: g, and a potential h of states."""
+    shaping_hidden: tuple[int, ...] = (64,)
+    """Hidden layers of h."""
     shaping_discount: float = 0.99
     """γ of that form. Traced."""
     subtract_log_policy: bool = False
     """Whether log π(a|s) of the present policy is subtracted from z, where it is known."""
-    reward: Literal["gail", "airl", "fairl", "dail", "least_squares"] = "airl"
+    reward: Literal["gail", "airl", "fairl", "ratio", "dail", "least_squares"] = "airl"
     """The reward of z."""
     reward_bound: float = 0.0
     """Bound of the reward's magnitude; 0 for none."""
@@ -146,8 +149,8 @@ def make(config: Config, env: Environment) -> RewardModel:
     units, sizes = view.units, view.sizes and view.sizes + ((2,) if steps else ())
     form = {"outputs": 1, "activation": config.activation, "dropout": config.dropout}
     form["input_dropout"] = config.input_dropout
-    module = MLP(() if config.shaped else config.hidden, sizes=sizes, **form)
-    shaping = MLP(config.hidden, sizes=spec.obs_sizes if config.embed else (), **form)
+    module = MLP(config.hidden, sizes=sizes, **form)
+    shaping = MLP(config.shaping_hidden, sizes=spec.obs_sizes if config.embed else (), **form)
 
     def look(mean: Array, std: Array, rows: Transition) -> Inputs:
         x = features.standardise(mean, std, view.select(config.inputs, rows))
@@ -159,7 +162,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         if config.subtract_log_policy and rows.log_prob is not None:
             log_prob = rows.log_prob
         return Inputs(
-            x=absorbing.extend(x) if steps else x,
+            x=absorbing.extend(x, rows) if steps else x,
             successor=successor,
             ends=rows.terminated.astype(jnp.float32),
             log_prob=log_prob,
@@ -209,7 +212,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         nothing = jnp.zeros(())
         end = absorbing.state(params["mean"].shape[-1])
         after = paid(params, Inputs(x=end, successor=end[:0], ends=nothing, log_prob=nothing))
-        return absorbing.continued(rewards, transitions.terminated, after, steps)
+        return absorbing.continued(rewards, transitions, after, steps)
 
     def loss(
         network: PyTree, singular: PyTree, agent: Inputs, expert: Inputs, hyper: Hyper, key: Key
@@ -267,7 +270,7 @@ def make(config: Config, env: Environment) -> RewardModel:
     return RewardModel(
         init=init,
         params=params,
-        score=memoryless(score),
+        score=memoryless(score, pays_absorbing=steps > 0),
         update=update,
         batch_size=config.batch_size,
     )
@@ -275,6 +278,7 @@ def make(config: Config, env: Environment) -> RewardModel:
 
 def _check(config: Config) -> None:
     mlp.check(config.hidden, config.activation)
+    mlp.check(config.shaping_hidden, config.activation)
     for kind, name, known in (
         ("reward inputs", config.inputs, features.NAMES),
         ("reward", config.reward, logits.REWARDS),

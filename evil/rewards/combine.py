@@ -7,7 +7,7 @@ import dataclasses
 import jax.numpy as jnp
 from jax import Array
 
-from evil.demonstrations.demonstrations import sample
+from evil.demonstrations.demonstrations import Demonstrations, sample, transitions
 from evil.seams import Key, PyTree, Score, Transition
 
 
@@ -16,7 +16,8 @@ def weighted(*scores: Score) -> Score:
 
     Its parameters are `{"weights": [n], "parts": (params_1, ..., params_n)}`. As the weights are
     data, learners on different rewards can share one compiled program, one per lane. A reward
-    with weight zero does not count even where it is not finite.
+    with weight zero does not count even where it is not finite. Of the absorbing state only those
+    speak that have rewards for it.
     """
 
     def apply(params: PyTree, memory: PyTree, transitions: Transition) -> tuple[Array, PyTree]:
@@ -24,12 +25,19 @@ def weighted(*scores: Score) -> Score:
         parts = zip(scores, params["parts"], memory, strict=True)
         for index, (score, part, part_memory) in enumerate(parts):
             rewards, part_memory = score.apply(part, part_memory, transitions)
+            beyond = getattr(transitions.origin, "is_absorbing", None)
+            if beyond is not None and not score.pays_absorbing:
+                rewards = jnp.where(beyond, 0.0, rewards)
             weight = params["weights"][index]
             total = total + jnp.where(weight == 0.0, 0.0, weight * rewards)
             memories.append(part_memory)
         return total, tuple(memories)
 
-    return Score(apply=apply, memory=lambda batch: tuple(score.memory(batch) for score in scores))
+    return Score(
+        apply=apply,
+        memory=lambda batch: tuple(score.memory(batch) for score in scores),
+        pays_absorbing=any(score.pays_absorbing for score in scores),
+    )
 
 
 def with_expert(score: Score) -> Score:
@@ -45,6 +53,14 @@ def with_expert(score: Score) -> Score:
         return sample(key, params["expert"], num)
 
     return dataclasses.replace(score, apply=reward, expert=expert)
+
+
+def along(score: Score, params: PyTree, demos: Demonstrations) -> Array:
+    """Rewards `[E, T]` of the demonstrated steps along their episodes; after an end, nothing."""
+    count, steps = demos.action.shape[:2]
+    rows = transitions(demos, jnp.arange(count * steps).reshape(count, steps).T)  # [T, E]
+    rewards, _ = score.apply(params, score.memory(count), rows)
+    return jnp.where(jnp.arange(steps)[None] < demos.length[:, None], rewards.T, 0.0)
 
 
 def shaped(score: Score, shaping: Score, *, scaled: bool = False) -> Score:

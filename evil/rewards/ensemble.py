@@ -20,7 +20,7 @@ from tyro.conf import subcommand
 from evil import registry
 from evil.errors import at_least, unknown
 from evil.rewards import adversarial, moment_matching
-from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Score, Transition
+from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
 
 REDUCTIONS = ("mean", "minimum", "mean_minus_deviation")
 
@@ -86,7 +86,7 @@ def make(config: Config, env: Environment) -> RewardModel:
     return RewardModel(
         init=init,
         params=jax.vmap(member.params),
-        score=Score(apply=apply, memory=memory),
+        score=dataclasses.replace(member.score, apply=apply, memory=memory),
         update=update,
         batch_size=size * member.batch_size,
     )

@@ -87,7 +87,7 @@ def make(config: Config, env: Environment) -> RewardModel:
     return RewardModel(
         init=lambda key, demos: State(episodes=in_use(demos)),
         params=lambda state: {"episodes": state.episodes},
-        score=Score(apply=apply, reads_origin=True),
+        score=Score(apply=apply, reads_origin=True, pays_absorbing=True),
         update=update,
         batch_size=config.batch_size,
     )

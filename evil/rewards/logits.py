@@ -5,11 +5,18 @@ z > 0 says expert, with probability D = σ(z); an optimal one is z = log ρ_expe
     rewards of z                            where it points
     gail           -log(1 - D)              always ≥ 0: living on pays
     airl           log D - log(1 - D) = z   either sign
-    fairl          -z e^z                   forward KL; z is cut at 20
+    fairl          -z e^z                   as published for the forward KL; z is cut at 20
+    ratio          e^z                      what the forward KL asks for; z is cut at 20
     dail           σ(z) (1 + tanh z) / 2    found by search; between 0 and 1
     least_squares  max(0, 1 - (z - 1)²/4)   for logits fitted to ±1
 
 All are computed from z itself, and finite with finite slopes wherever z is.
+
+Of a divergence D_f = E_agent f(u), u = ρ_expert/ρ_agent = e^z, a policy descends along the first
+variation f(u) - u f'(u), because u is made of the agent, too. That is a constant less z for the
+reverse KL, f = -log u, and -e^z for the forward KL, f = u log u. The published reward -z e^z leaves
+the second term out: it falls with z from z = -1 on, and so drives a policy away from where the
+expert is more than 1/e times as frequent as itself.
 
 Reference: ho2016gail, fu2018airl, ghasemipour2020divergence, chirra2025discovering, peng2021amp
 """
@@ -41,6 +48,11 @@ def fairl(logits: Array) -> Array:
     return -logits * jnp.exp(logits)
 
 
+def ratio(logits: Array) -> Array:
+    """e^z, how many times as frequent the expert is."""
+    return jnp.exp(jnp.minimum(logits, LARGEST))
+
+
 def dail(logits: Array) -> Array:
     """σ(z) (1 + tanh z) / 2."""
     return jax.nn.sigmoid(logits) * 0.5 * (1.0 + jnp.tanh(logits))
@@ -55,6 +67,7 @@ REWARDS: dict[str, Callable[[Array], Array]] = {
     "gail": gail,
     "airl": airl,
     "fairl": fairl,
+    "ratio": ratio,
     "dail": dail,
     "least_squares": least_squares,
 }

@@ -178,7 +178,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         """What the network sees, `[..., F]`, in standardised units."""
         inputs = features.select(config.inputs, spec, transitions)
         inputs = features.standardise(mean, std, inputs)
-        return absorbing.extend(inputs) if steps else inputs
+        return absorbing.extend(inputs, transitions) if steps else inputs
 
     def output(network: PyTree, inputs: Array) -> Array:
         return apply(module, network, inputs).squeeze(-1)
@@ -219,7 +219,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         if not steps:
             return rewards
         after = paid(absorbing.state(params["mean"].shape[-1]))
-        return absorbing.continued(rewards, transitions.terminated, after, steps)
+        return absorbing.continued(rewards, transitions, after, steps)
 
     def update(
         key: Key, state: State, agent: Transition, expert: Transition
@@ -282,7 +282,7 @@ def make(config: Config, env: Environment) -> RewardModel:
     return RewardModel(
         init=init,
         params=params,
-        score=memoryless(score),
+        score=memoryless(score, pays_absorbing=steps > 0),
         update=update,
         batch_size=config.batch_size,
     )

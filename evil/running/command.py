@@ -58,6 +58,7 @@ FINAL_NAMES = {  # what `final_return` is of, by algorithm
     "red": "RED",
     "sac": "SAC on the real reward",
     "sqil": "SQIL",
+    "survival": "trained on survival alone",
     "transfer": "trained on what was carried over",
     **dict.fromkeys(("maxent", "mce", "relent"), "planned on the recovered reward"),
 }

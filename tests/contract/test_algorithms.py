@@ -18,7 +18,7 @@ from evil import normalise
 from evil.demonstrations.demonstrations import from_episodes
 from evil.environments import gridworld
 from evil.errors import UserError
-from evil.imitation import bc, dagger, irl
+from evil.imitation import bc, dagger, irl, pretraining
 from evil.learners import alone, policies, ppo, sac
 from evil.networks import actor_critic
 from evil.rewards import (
@@ -140,6 +140,28 @@ ROWS = {
         irl.Config(
             learner=dataclasses.replace(SAC, expert_share=0.5, round_length=32),
             reward=labels.Config(kind="adril"),
+            updates_per_iteration=1,
+            history="current",
+        ),
+        lambda c: irl.make(c, ENV),
+        demonstrations,
+    ),
+    "everything_of_the_expert": Row(
+        irl.Config(
+            learner=dataclasses.replace(SAC, prefill=20, cloning_batch=8, absorbing="stored"),
+            reward=adversarial.Config(hidden=(8,), batch_size=8, absorbing_steps=1),
+            updates_per_iteration=1,
+            update_interval=2,
+            history="current",
+            pretraining=pretraining.Config(updates=2, batch_size=8),
+        ),
+        lambda c: irl.make(c, ENV),
+        demonstrations,
+    ),
+    "coupling_with_the_experts_rows": Row(
+        irl.Config(
+            learner=dataclasses.replace(SAC, expert_share=0.5),
+            reward=coupling.Config(max_rows=20, batch_size=8),
             updates_per_iteration=1,
             history="current",
         ),

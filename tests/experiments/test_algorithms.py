@@ -144,15 +144,16 @@ def test_what_is_said_of_each():
     adril = named["adril"].learner
     assert (adril.round_length, adril.expert_share, adril.alternate) == (1280, 0.5, True)
     assert (named["sqil"].learner.expert_share, named["sqil"].learner.alternate) == (0.5, False)
-    # One update of the classifier per update of the learner, ends paid for 1 / (1 - 0.97) steps.
+    # One update of the classifier per update of the learner; ends are paid for 0.97 / 0.03 steps.
     assert named["dac"].updates_per_iteration == 256
-    assert named["dac"].reward.absorbing_steps == 33
+    assert named["dac"].reward.absorbing_steps == 32
     assert (named["dac"].capacity, named["dac"].history) == (1_000_192, "all")
+    assert (named["dril"].learner.cloning_batch, named["red"].learner.cloning_batch) == (256, 0)
     # The kernel sees the last sixteen rollouts.
     assert (named["gmmil"].capacity, named["gmmil"].rows_per_iteration) == (4096, 256)
     assert named["red"].history == "current" and named["red"].updates_per_iteration == 1
     forms = {name: named[name].reward for name in ("airl", "fairl", "gail")}
-    assert [form.reward for form in forms.values()] == ["airl", "fairl", "gail"]
+    assert [form.reward for form in forms.values()] == ["airl", "ratio", "gail"]
     assert [form.shaped for form in forms.values()] == [True, False, False]
 
 

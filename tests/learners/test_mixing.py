@@ -8,7 +8,7 @@ import pytest
 from evil.errors import UserError
 from evil.learners import mixing, scoring
 from evil.rewards import combine, fixed, labels
-from evil.seams import Transition
+from evil.seams import Score, Transition
 from tests.rewards.blobs import DEMOS, ENV
 
 
@@ -78,15 +78,39 @@ def test_rows_are_mixed_and_know_their_origin():
         agent,
         collected,
         rounds,
-        length=2,
-        share=0.5,
-        alternate=False,
+        mixing.Mixture(rollout=6, capacity=60, length=2, share=0.5),
     )
     assert found.origin is not None
     np.testing.assert_array_equal(found.origin.is_expert, [[1, 1, 0, 0]] * 2)
     np.testing.assert_array_equal(found.origin.is_old, [[0, 0, 0, 1], [0, 0, 1, 0]])
     np.testing.assert_array_equal(found.origin.episodes, np.full((2, 4), 7))
     assert (found.obs[:, :2] != 0).all() and (found.obs[:, 2:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "left", "rows"),
+    # Of 100 rows the expert's 30 come first; from the eighth rollout on, they are overwritten.
+    [(1, 30, 40), (7, 30, 100), (8, 20, 100), (10, 0, 100), (10**8, 0, 100)],
+)
+def test_a_replay_that_begins_with_the_experts_rows(rollouts, left, rows):
+    mixture = mixing.Mixture(rollout=10, capacity=100, prefill=30)
+    np.testing.assert_allclose(mixing.prefilled(mixture, jnp.int32(rollouts)), left / rows)
+
+
+def test_prefilled_rows_are_drawn_as_often_as_they_lie_there():
+    rounds = mixing.Rounds(rollouts=jnp.int32(1), ended=jnp.int32(0), before=jnp.int32(0))
+    found = mixing.mix(
+        jax.random.key(0),
+        combine.with_expert(fixed.real()),
+        {"reward": (), "expert": DEMOS},
+        steps(50, 100),
+        jnp.zeros((50, 100), jnp.int32),
+        rounds,
+        mixing.Mixture(rollout=10, capacity=100, prefill=30),
+    )
+    is_expert = np.asarray(found.origin.is_expert)
+    assert abs(is_expert.mean() - 0.75) < 0.02
+    np.testing.assert_array_equal((found.obs != 0).all(-1), is_expert)
 
 
 def test_labels_by_hand():
@@ -102,13 +126,24 @@ def test_labels_by_hand():
 
 def test_who_does_not_fit_is_refused():
     model = labels.make(labels.Config(), ENV)
-    with pytest.raises(UserError, match="expected expert_share above 0"):
+    with pytest.raises(UserError, match="expected expert_share or prefill above 0"):
         scoring.check(model.score)
     scoring.check(combine.with_expert(model.score), 0.5)
     with pytest.raises(UserError, match="brings no demonstrations"):
         scoring.check(fixed.real(), 0.5)
     with pytest.raises(UserError, match="when rows are drawn"):
         scoring.check(combine.with_expert(fixed.real()), 0.5, stored=True)
+    for taken in ({"prefill": 3}, {"cloned": 3}):
+        with pytest.raises(UserError, match="is 3, but this reward brings no demonstrations"):
+            scoring.check(fixed.real(), **taken)
+    real = combine.with_expert(fixed.real())
+    scoring.check(real, cloned=3, stored=True)
+    with pytest.raises(UserError, match="prefill needs rewards that are asked for"):
+        scoring.check(combine.with_expert(fixed.real()), prefill=3, stored=True)
+    remembering = Score(apply=real.apply, memory=jnp.zeros, expert=real.expert)
+    scoring.check(remembering, 0.5, stored=True)
+    with pytest.raises(UserError, match="expert_share needs rewards that are asked for"):
+        scoring.check(remembering, 0.5, stored=True, scaled=True)
     with pytest.raises(UserError, match="from 0 to below 1, found"):
         scoring.check(fixed.real(), 1.0)
     with pytest.raises(UserError, match="did you mean sqil"):

@@ -216,14 +216,14 @@ def losses(program, *numbers):
 
 def test_old_rows_are_worth_what_the_present_reward_says(asked_anew):
     state, found = losses(asked_anew, 1000.0, 0.0)
-    assert state.replay.rows.reward is None
+    assert state.store.ring.rows.reward is None
     np.testing.assert_allclose(found[0], 2 * 1000.0**2, rtol=0.01)  # of two untrained critics
     assert found[1] < 10
 
 
 def test_or_what_it_said_when_they_were_collected(asked_once):
     state, found = losses(asked_once, 1000.0, 0.0)
-    np.testing.assert_array_equal(state.replay.rows.reward[:16], [1000.0] * 8 + [0.0] * 8)
+    np.testing.assert_array_equal(state.store.ring.rows.reward[:16], [1000.0] * 8 + [0.0] * 8)
     assert 0.2 * found[0] < found[1] < 0.8 * found[0]  # half of the rows, on average
 
 
@@ -237,22 +237,22 @@ def test_rewards_with_memory_are_stored():
     score = Score(apply=counting, memory=jnp.zeros)
     program = small(score=score)
     state, _ = losses(program, 0.0, 0.0)
-    np.testing.assert_array_equal(state.replay.rows.reward[:16], np.repeat([1, 2, 3, 4], 4))
+    np.testing.assert_array_equal(state.store.ring.rows.reward[:16], np.repeat([1, 2, 3, 4], 4))
     with pytest.raises(UserError, match="episode memory needs scoring collected"):
         small(score=score, scoring="sampled")
 
 
 def test_the_replay_holds_what_happened(asked_anew):
     state = asked_anew.init(jax.random.key(0))
-    assert state.replay.rows.transition.obs.shape == (24, 3)
+    assert state.store.ring.rows.transition.obs.shape == (24, 3)
     for index in range(4):
         state, rollout, _ = asked_anew.step(state, jnp.float32(0.0))
         first = 8 * (index % 3)
-        stored = take(state.replay.rows.transition, jnp.arange(first, first + 8))
+        stored = take(state.store.ring.rows.transition, jnp.arange(first, first + 8))
         flat = jax.tree.map(lambda x: x.reshape((8, *x.shape[2:])), rollout)
         for name in ("obs", "action", "next_obs", "reward", "terminated", "truncated"):
             np.testing.assert_array_equal(getattr(stored, name), getattr(flat, name))
-    assert state.replay.count == 24
+    assert state.store.ring.count == 24
 
 
 def test_the_rollout_knows_its_log_probabilities(asked_anew):
@@ -287,8 +287,8 @@ def test_nothing_is_learned_before_the_replay_is_warm():
     fresh = jax.jit(program.learner.reset_policy)(jax.random.key(1), third)
     assert distance(fresh.weights.actor, third.weights.actor) > 0.1
     assert all((x == 0).all() for x in jax.tree.leaves(fresh.weights.optimiser))
-    assert fresh.iteration == 0 and fresh.replay.count == third.replay.count
-    jax.tree.map(np.testing.assert_array_equal, fresh.replay, third.replay)
+    assert fresh.iteration == 0 and fresh.store.ring.count == third.store.ring.count
+    jax.tree.map(np.testing.assert_array_equal, fresh.store, third.store)
 
     # Step sizes are data.
     hyper = dataclasses.replace(second.hyper, learning_rate=jnp.float32(0.0))
@@ -302,7 +302,7 @@ def test_a_step_copies_no_replay():
         dataclasses.replace(SMALL, capacity=capacity), environment("continuous"), fixed.real()
     )
     state = jax.eval_shape(learner.init, jax.random.key(0))
-    raw = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state.replay.rows))
+    raw = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state.store.ring.rows))
     assert raw >= capacity * 4 * (3 + 3 + 1 + 1)
     program = jax.jit(learner.step, donate_argnums=0).lower(state, ()).compile()
     used = program.memory_analysis()

@@ -26,6 +26,9 @@ HALF = 1 / (1 + np.exp(-1.0))  # σ(1)
         ("fairl", 0.0, 0.0),
         ("fairl", 50.0, -20 * np.exp(20)),
         ("fairl", -50.0, 50 * np.exp(-50)),
+        ("ratio", 0.0, 1.0),
+        ("ratio", -2.0, np.exp(-2)),
+        ("ratio", 50.0, np.exp(20)),
         ("dail", 0.0, 0.25),
         ("dail", 1.0, HALF * (1 + np.tanh(1)) / 2),
         ("dail", 50.0, 1.0),
@@ -55,6 +58,27 @@ def test_rewards_are_those_of_the_probability():
     np.testing.assert_allclose(logits.gail(z), -np.log1p(-d), rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(logits.airl(z), ratio, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(logits.fairl(z), -ratio * np.exp(ratio), rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "divergence"),
+    [
+        ("airl", lambda expert, agent: jnp.sum(agent * jnp.log(agent / expert))),
+        ("ratio", lambda expert, agent: jnp.sum(expert * jnp.log(expert / agent))),
+    ],
+)
+def test_a_reward_is_how_its_divergence_falls(name, divergence):
+    expert, agent = jnp.array([0.5, 0.3, 0.2]), jnp.array([0.2, 0.2, 0.6])
+    slope = -jax.grad(divergence, argnums=1)(expert, agent)
+    paid = logits.REWARDS[name](jnp.log(expert / agent))
+    # Up to a constant, which no distribution heeds.
+    np.testing.assert_allclose(slope - slope.mean(), paid - paid.mean(), atol=1e-5)
+
+
+def test_fairl_as_published_pays_less_where_the_expert_is_more_frequent():
+    expert, agent = jnp.array([0.5, 0.3, 0.2]), jnp.array([0.2, 0.2, 0.6])
+    paid = logits.fairl(jnp.log(expert / agent))
+    assert paid[0] < paid[1] < paid[2]
 
 
 EXPERT, AGENT = jnp.array([1.0, 0.0]), jnp.array([-1.0, 2.0])

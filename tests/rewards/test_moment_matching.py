@@ -388,7 +388,7 @@ def test_dying_is_paid_as_the_absorbing_state():
 
 def test_the_absorbing_state_takes_its_share_of_time():
     # One in four ends, for 9 steps each: 2.25 / (1 + 2.25) of the time.
-    states = absorbing.extend(jnp.ones((4000, 2)))
+    states = jnp.tile(jnp.array([1.0, 1.0, 0.0]), (4000, 1))
     ended = jnp.arange(4000) % 4 == 0
     visited = np.asarray(absorbing.visit(jax.random.key(0), states, ended, 9))
     share = (visited[:, -1] == 1).mean()

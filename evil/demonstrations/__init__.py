@@ -4,6 +4,7 @@ demonstrations.py   Demonstrations, from_episodes, transitions, sample, moments_
 selection.py        choose, selections, split: which episodes and steps are learned from
 files.py            save, and load: one checked `.npz`, never a pickle
 minari.py, d4rl.py  what others have recorded, in HDF5
+legacy.py           and in pickles, of which pickled.py reads the arrays and executes nothing
 sources.py          load: any of these
 catalogue.py        the experts that come with the library
 """

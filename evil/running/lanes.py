@@ -10,10 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from evil import parallel, pytrees
-from evil.running import settings
+from evil.running import leaves, processes, settings
 from evil.running.phase import Phase
 from evil.seams import Key, PyTree
 
@@ -99,11 +100,12 @@ def _compiled(
 
     With the bytes that arguments, results and what lies in between take together.
     """
-    program = jax.jit(spread.over_devices(function, specs, out))
+    program = jax.jit(spread.over_devices(function, specs, out), **spread.placed(out))
     lowered = program.lower(*spread.shapes(arguments, specs))
     compiled = lowered.compile(settings.compiler_options(runs_once=runs_once))
     # Devices that are the host's own cores share its memory.
-    sharing = spread.mesh.size if spread.mesh and jax.default_backend() == "cpu" else 1
+    on_host = spread.mesh is not None and jax.default_backend() == "cpu"
+    sharing = len(spread.mesh.local_devices) if spread.mesh and on_host else 1
     bytes_ = _peak_bytes(compiled) * sharing
     return lambda *arguments: compiled(*spread.put(arguments, specs)), bytes_
 
@@ -148,7 +150,21 @@ class Spread:
 
     def put(self, tree: PyTree, specs: PyTree) -> PyTree:
         """The arrays of `tree` on the devices where they belong; all on all, if some are padded."""
-        return jax.device_put(tree, self._shardings(specs))
+        if processes.count() == 1:
+            return jax.device_put(tree, self._shardings(specs))
+        return jax.tree.map(
+            lambda sharding, part: jax.tree.map(lambda x: _among(x, sharding), part),
+            self._shardings(specs),
+            tree,
+            is_leaf=_is_sharding,
+        )
+
+    def placed(self, out: Any) -> dict[str, Any]:
+        """Options of `jit`: of several processes, each is given all results but the states."""
+        if processes.count() == 1:
+            return {}
+        specs = out if _is_spec(out) else (out[0], *[P()] * (len(out) - 1))
+        return {"out_shardings": self._shardings(specs)}
 
     def shapes(self, tree: PyTree, specs: PyTree) -> PyTree:
         """What `put` would make of the arrays of `tree`, by their shapes alone."""
@@ -161,8 +177,7 @@ class Spread:
         shardings = self._shardings(specs)
         if shardings is None:
             return abstract(None, tree)
-        is_sharding = lambda x: isinstance(x, jax.sharding.Sharding)  # noqa: E731
-        return jax.tree.map(abstract, shardings, tree, is_leaf=is_sharding)
+        return jax.tree.map(abstract, shardings, tree, is_leaf=_is_sharding)
 
     def _shardings(self, specs: PyTree) -> PyTree:
         if self.mesh is None:
@@ -198,11 +213,18 @@ def _is_spec(value: Any) -> bool:
     return isinstance(value, P)
 
 
+def _is_sharding(value: Any) -> bool:
+    return isinstance(value, jax.sharding.Sharding)
+
+
 def _spread(phase: Phase) -> Spread:
     """The lanes over the devices, and each lane's work among the idle ones."""
-    devices = jax.local_devices()
+    devices = jax.local_devices() if processes.count() == 1 else jax.devices()
     groups = min(phase.lanes, len(devices))
     members = min(phase.algorithm.members, len(devices) // groups)
+    if processes.count() > 1:  # none of which may be left out
+        members = max(size for size in range(1, members + 1) if len(devices) % size == 0)
+        groups = len(devices) // members
     data = jax.tree.map(
         lambda axis: P() if axis is None else LANES, phase.data_axes, is_leaf=lambda x: x is None
     )
@@ -215,6 +237,34 @@ def _spread(phase: Phase) -> Spread:
             devices=devices[: groups * members],
         )
     return Spread(mesh=mesh, data=data, lanes=phase.lanes, spare=-phase.lanes % groups)
+
+
+def whole(states: PyTree) -> PyTree:
+    """The states of all lanes, wherever they lie; those of other processes come to the host."""
+    return states if processes.count() == 1 else jax.tree.map(_whole_leaf, states)
+
+
+def _whole_leaf(x: Any) -> Any:
+    if isinstance(x, np.ndarray) or x.is_fully_addressable:
+        return x
+    everywhere = jax.sharding.NamedSharding(x.sharding.mesh, P())
+    copy = jax.jit(_same, out_shardings=everywhere)(x).addressable_data(0)
+    return copy if leaves.is_key(copy) else np.asarray(copy)
+
+
+def _same(x: jax.Array) -> jax.Array:
+    return x
+
+
+def _among(x: Any, sharding: jax.sharding.Sharding) -> jax.Array:
+    """An array that every process has, on the devices of all of them."""
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        return x  # is there already
+    if leaves.is_key(x):
+        data = _among(jax.random.key_data(x), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    content = np.asarray(x)
+    return jax.make_array_from_callback(content.shape, sharding, lambda index: content[index])
 
 
 def leaf_names(states: PyTree) -> list[str]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evil.errors import UserError, at_least
-from evil.running import files, lanes, leaves, memory
+from evil.running import files, lanes, leaves, memory, processes
 from evil.running.phase import Outcome, Phase
 from evil.running.runner import run
 from evil.running.session import Session
@@ -60,14 +60,14 @@ def cut(
     `free` says how many bytes there are. A single lane is tried whether it fits or not.
     """
     at_least(0, lanes_per_program=lanes_per_program)
-    size = lanes_per_program or _remembered(phase, session)
+    size = lanes_per_program or processes.first(lambda: _remembered(phase, session))
     if size:
         parts = list(_parts(phase, size))
         return Parts(parts, phase.lanes, functools.cache(lambda: lanes.compile_phase(parts[0])))
     size = phase.lanes
     while True:
         parts = list(_parts(phase, size))
-        usable = SHARE * free()
+        usable = SHARE * processes.least(free())
         programs = _compiled(parts[0])
         if programs and (programs.peak_bytes <= usable or size == 1):
             break
@@ -77,7 +77,7 @@ def cut(
         f"{phase.name}: {parts[0].lanes} of {phase.lanes} lanes at a time, "
         f"{programs.peak_bytes / 2**20:,.0f} MiB"
     )
-    _remember(phase, session, parts[0].lanes)
+    processes.first(lambda: _remember(phase, session, parts[0].lanes))
     return Parts(parts, phase.lanes, lambda: programs)
 
 

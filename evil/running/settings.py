@@ -11,15 +11,24 @@ from typing import Any
 import jax
 
 from evil.errors import UserError, unknown
+from evil.running import processes
 
 KINDS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}  # of devices, and what JAX calls them
 
 
-def prepare(devices: str | None = None) -> None:
+def prepare(devices: str | None = None, *, is_shared: bool = False) -> None:
     """Use all cores, keep compiled programs between processes, and multiply in full float32.
 
-    `devices` says which to use instead, as `cpu:2`, `gpu:4` or `gpu`.
+    `devices` says which to use instead, as `cpu:2`, `gpu:4` or `gpu`: in each process, if there are
+    several, which only a command that `is_shared` may have.
     """
+    if processes.asked_for():
+        if not is_shared:
+            raise UserError(
+                "this command runs in one process, but the environment asks for several: unset "
+                f"{', '.join(processes.VARIABLES)}, or start it without srun."
+            )
+        processes.join()
     if devices is None:
         use_all_cores()
     else:

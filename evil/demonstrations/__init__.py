@@ -1,6 +1,6 @@
 """What an expert did: the arrays, the files that hold them, and the experts that are shipped.
 
-demonstrations.py   Demonstrations, from_episodes, transitions, sample, moments_of, returns
+demonstrations.py   Demonstrations, from_episodes, nothing, transitions, sample, moments_of, returns
 selection.py        choose, selections, split: which episodes and steps are learned from
 files.py            save, and load: one checked `.npz`, never a pickle
 minari.py, d4rl.py  what others have recorded, in HDF5
@@ -13,6 +13,7 @@ from evil.demonstrations.demonstrations import (
     Demonstrations,
     from_episodes,
     moments_of,
+    nothing,
     returns,
     sample,
     transitions,
@@ -27,6 +28,7 @@ __all__ = [
     "from_episodes",
     "load",
     "moments_of",
+    "nothing",
     "returns",
     "sample",
     "save",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class Parts:
     phases: list[Phase]  # of equal numbers of lanes; the last one may repeat the last lane
     lanes: int  # of the whole, without repetitions
     programs: Callable[[], lanes.Programs]
+    predicted_memory_mb: float = math.nan  # at the peak; NaN where it was not asked
 
     def place(self, lane: int) -> tuple[str, int]:
         """The phase name and lane number under which a lane of the whole is logged."""
@@ -73,12 +75,13 @@ def cut(
             break
         share = usable / programs.peak_bytes if programs else 0.5
         size = max(1, min(size - 1, int(size * share)))
+    predicted = memory.predicted_mb(programs.peak_bytes)
     session.progress.note(
         f"{phase.name}: {parts[0].lanes} of {phase.lanes} lanes at a time, "
-        f"{programs.peak_bytes / 2**20:,.0f} MiB"
+        f"{predicted:,.0f} MiB at the peak"
     )
     processes.first(lambda: _remember(phase, session, parts[0].lanes))
-    return Parts(parts, phase.lanes, lambda: programs)
+    return Parts(parts, phase.lanes, lambda: programs, predicted)
 
 
 def _compiled(phase: Phase) -> lanes.Programs | None:

@@ -55,7 +55,8 @@ def main() -> None:
 def job_options(output: command.Output) -> tuple[str, ...]:
     """What a launcher's jobs are told of this command line."""
     devices = ("--devices", output.devices) if output.devices else ()
-    return (*devices, "--checkpoint_every", str(output.checkpoint_every))
+    operations = ("--deterministic_ops",) if output.deterministic_ops else ()
+    return (*devices, *operations, "--checkpoint_every", str(output.checkpoint_every))
 
 
 def show(summary: dict[str, Any]) -> None:

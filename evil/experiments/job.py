@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--devices")
     parser.add_argument("--checkpoint_every", type=float, default=60.0)
+    parser.add_argument("--deterministic_ops", action="store_true")
     asked = parser.parse_args()
     config = from_dict(RunDirectory.open(asked.run).read_config())
     study = getattr(sys.modules[type(config).__module__], "study", None)

@@ -79,6 +79,9 @@ class Output:
     """Seconds between checkpoints."""
     devices: str | None = None
     """Devices to spread lanes over: cpu:2, gpu:4, gpu; default: all of the best kind."""
+    deterministic_ops: bool = False
+    """The same bits every time on a GPU, too, by operations some of which are slower. A CPU gives
+    them anyway."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +205,10 @@ def main(body: Callable[[], None], *, is_shared: bool = False) -> None:
     A script that `is_shared` may be carried out by several processes together.
     """
     try:
-        settings.prepare(_asked_devices(sys.argv[1:]), is_shared=is_shared)
+        asked = _asked_settings(sys.argv[1:])
+        settings.prepare(
+            asked.devices, is_shared=is_shared, is_deterministic=asked.deterministic_ops
+        )
         body()
     except processes.Elsewhere:  # and said there
         raise SystemExit(2) from None
@@ -216,11 +222,13 @@ def main(body: Callable[[], None], *, is_shared: bool = False) -> None:
         raise SystemExit(0) from None
 
 
-def _asked_devices(arguments: Sequence[str]) -> str | None:
-    """What `--devices` says, which JAX must know before anything else is done."""
+def _asked_settings(arguments: Sequence[str]) -> argparse.Namespace:
+    """What `--devices` and its like say, which JAX must know before anything else is done."""
     scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     scout.add_argument("--devices")
-    return scout.parse_known_args(arguments)[0].devices
+    ways = ("--deterministic_ops", "--deterministic-ops")
+    scout.add_argument(*ways, action="store_true", dest="deterministic_ops")
+    return scout.parse_known_args(arguments)[0]
 
 
 def show_returns(summary: Mapping[str, Any]) -> None:

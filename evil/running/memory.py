@@ -18,18 +18,18 @@ def peak_memory_mb() -> float:
     return (peak or _peak_of_process()) / 2**20
 
 
-def predicted_mb(program_bytes: int) -> float:
+def predicted_mb(program_bytes: int, checkpoint_bytes: int = 0) -> float:
     """What `peak_memory_mb` will say when a program that takes so many bytes at once has run.
 
     The program comes on top of what is in use now; the peak may already have been higher, as while
-    compiling.
+    compiling. Writing a checkpoint takes a copy of its bytes, which the host's allocator keeps.
     """
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     in_use = max(entry.get("bytes_in_use", 0) for entry in stats)
     if any("peak_bytes_in_use" in entry for entry in stats):
         before = max(entry.get("peak_bytes_in_use", 0) for entry in stats)
     else:
-        in_use, before = _held_by_process(), _peak_of_process()
+        in_use, before = _held_by_process() + checkpoint_bytes, _peak_of_process()
     return max(in_use + program_bytes, before) / 2**20
 
 

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from evil.errors import UserError
-from evil.running import faults, lanes, processes, report
+from evil.running import faults, lanes, mesh, processes, report
 from evil.running.phase import Frozen, Outcome, Phase, Position
 from evil.running.session import Session
 from evil.running.signals import Interrupted
@@ -110,11 +110,11 @@ def _finish(
     while _is_unfinished(phase, position) and not session.is_stopping():
         due = time.perf_counter() - saved_at >= session.checkpoint_interval_s
         if is_kept and position.iteration != saved_iteration and processes.anybody(due):
-            _save(phase, session, lanes.whole(states), position)
+            _save(phase, session, mesh.whole(states), position)
             saved_iteration, saved_at = position.iteration, time.perf_counter()
         states, position = _chunk(phase, session, programs, origin, states, position)
     position = dataclasses.replace(position, complete=not _is_unfinished(phase, position))
-    states = lanes.whole(states)
+    states = mesh.whole(states)
     if is_kept and position.iteration != saved_iteration:
         _save(phase, session, states, position)
     return states, position
@@ -161,7 +161,7 @@ def _chunk(
         for lane in np.flatnonzero(alive & ~healthy)
     ]
     if frozen:
-        good = lanes.whole(states)
+        good = mesh.whole(states)
         for entry in frozen if session.directory is not None else ():
             faults.record(session.directory, phase, position.iteration, entry, good)
     after = dataclasses.replace(

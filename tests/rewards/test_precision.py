@@ -12,6 +12,7 @@ from evil.networks.mlp import MLP
 from evil.rewards import adversarial, moment_matching
 from tests.rewards.blobs import DEMOS, ENV, rows
 
+FLOAT32 = jnp.dtype(jnp.float32)
 CONFIGS = {
     "moments": (moment_matching, moment_matching.Config(hidden=(16,), batch_size=64)),
     "adversarial": (adversarial, adversarial.Config(hidden=(16,), batch_size=64)),
@@ -51,8 +52,8 @@ def test_it_learns_the_same_with_three_digits(name):
     assert all(np.isfinite(rounded[key]).all() for key in metrics)
     # What is kept, and what leaves it, is float32.
     kept = jax.tree.leaves((state, model.params(state)))
-    assert {x.dtype for x in kept if jnp.issubdtype(x.dtype, jnp.floating)} == {jnp.float32}
-    assert paid.dtype == jnp.float32
+    assert {x.dtype for x in kept if jnp.issubdtype(x.dtype, jnp.floating)} == {FLOAT32}
+    assert paid.dtype == FLOAT32
 
 
 def products(precision):
@@ -63,8 +64,8 @@ def products(precision):
 
 
 def test_its_products_are_of_the_type_asked_for():
-    assert products("bfloat16") == {jnp.bfloat16}
-    assert products("float32") == {jnp.float32}
+    assert products("bfloat16") == {jnp.dtype(jnp.bfloat16)}
+    assert products("float32") == {FLOAT32}
 
 
 @pytest.mark.parametrize("name", CONFIGS)

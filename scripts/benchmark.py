@@ -1,5 +1,11 @@
 """Measure what the README quotes, and print it as JSON.
 
+python scripts/benchmark.py suite                 everything that runs, beside its rooflines
+python scripts/benchmark.py suite --compare OLD.json       ... and what has become slower since
+python scripts/benchmark.py scaling --budget_s 600         over lanes, environments and devices
+python scripts/benchmark.py devices               hopper IRL++ and stepping on two devices and one
+python scripts/benchmark.py seeds                 cartpole IRL, 32 seeds and one, nothing cached
+python scripts/benchmark.py faults                what a checkpoint costs, and a resumption
 python scripts/benchmark.py throughput            bare environment, PPO, IRL++ (hopper, quick)
 python scripts/benchmark.py paper                 one iteration of the published setting
 python scripts/benchmark.py reliability --env walker2d     PPO at the quick budget, 5 seeds
@@ -8,6 +14,9 @@ python scripts/benchmark.py recovery --num_seeds 3         run_irl.py --irl_plus
 python scripts/benchmark.py sac                   an update of SAC beside its matrix products
 python scripts/benchmark.py tabular               a gradient on gridworld50, and a hundred lanes
 python scripts/benchmark.py startup               import and --help
+
+Figures that are compared take turns, in one process or in two that wait for each other.
+`evil/experiments/regressions.py` says what a regression is.
 """
 
 from __future__ import annotations
@@ -15,100 +24,129 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from evil.errors import UserError, at_least
+from evil.errors import UserError
 from evil.running import command
 
+SCRIPTS = Path(__file__).resolve().parent
+RUN_IRL = SCRIPTS / "run_irl.py"
 What = Literal[
-    "throughput", "paper", "reliability", "generation", "recovery", "sac", "tabular", "startup"
-]
-
-
-def startup(repeats: int = 5) -> dict[str, float]:
-    """Seconds of `import evil` beyond `import jax`, and of the slowest `--help`."""
-
-    def fastest(*arguments: str) -> float:
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-            seconds.append(time.perf_counter() - started)
-        return min(seconds)
-
-    scripts = sorted(Path(__file__).parent.glob("*.py"))
-    return {
-        "import_evil_beyond_jax_s": fastest("-c", "import jax, evil") - fastest("-c", "import jax"),
-        "slowest_help_s": max(fastest(str(script), "--help") for script in scripts),
-    }
-
-
-def recovery(env: str, num_seeds: int, num_demos: int | None) -> dict[str, Any]:
-    """The main study at the quick preset on seeds 1, 2, ..., each as a user would run it."""
-    from evil.experiments import presets
-
-    at_least(1, num_seeds=num_seeds)
-    presets.recovery(env, "quick", irl_plus=True)  # a wrong name is refused here
-    fields = ("final_return", "retrain_return", "rl_return", "survival_return", "bc_return")
-    script, found = Path(__file__).with_name("run_irl.py"), []
-    options = ["--env", env, "--irl_plus", "--preset", "quick"]
-    if num_demos is not None:
-        options += ["--num_demos", str(num_demos)]
-    summary: dict[str, Any] = {}
-    for seed in range(1, num_seeds + 1):
-        with tempfile.TemporaryDirectory() as scratch:
-            out = Path(scratch) / "run"
-            command_line = [sys.executable, script, *options, "--seed", str(seed), "--out", out]
-            cold = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(scratch) / "cache")}
-            started = time.perf_counter()
-            code = subprocess.run(command_line, env=cold, stdout=sys.stderr, check=False).returncode
-            seconds = time.perf_counter() - started
-            if code:
-                raise UserError(f"run_irl.py --seed {seed} ended with exit code {code}, as above.")
-            summary = json.loads((out / "summary.json").read_text())
-        found.append({"seed": seed, "seconds": seconds} | {k: summary[k]["mean"] for k in fields})
-    return {"env": summary["env"], "expert_return": summary["expert_return"], "seeds": found}
+    "suite", "scaling", "devices", "seeds", "faults", "throughput", "paper", "reliability",
+    "generation", "recovery", "sac", "tabular", "startup",
+]  # fmt: skip
 
 
 def measure(
     what: Annotated[What, tyro.conf.Positional],
-    env: str = "hopper",
-    num_seeds: int = 5,
+    env: str | None = None,
+    preset: str = "quick",
+    num_seeds: int | None = None,
     num_demos: int | None = None,
+    turns: int = 7,
+    budget_s: float = 600.0,
+    compare: Path | None = None,
+    devices: str | None = None,
 ) -> None:
-    """Measure and print."""
-    from evil.experiments import benchmark, benchmark_sac, benchmark_tabular
+    """Measure and print.
 
-    found: dict[str, Any]
-    if what == "throughput":
-        found = benchmark.throughput(env)
-    elif what == "paper":
-        found = benchmark.paper(env)
-    elif what == "reliability":
-        found = benchmark.reliability(env, num_seeds)
-    elif what == "generation":
-        found = benchmark.generation(env)
-    elif what == "recovery":
-        found = recovery(env, num_seeds, num_demos)
-    elif what == "sac":
-        found = {
+    Args:
+        what: Which measurement.
+        env: Environment; default: hopper, and cartpole for seeds.
+        preset: Sizes of everything in suite, devices, seeds and faults.
+        num_seeds: Seeds of seeds (default: 32), reliability (5) and recovery (5).
+        num_demos: Demonstrations in recovery; default: all.
+        turns: Calls of each program in suite, devices and scaling.
+        budget_s: Seconds after which the series of scaling end.
+        compare: An earlier output of suite; exit code 1 if something has become slower.
+        devices: Devices to use, as cpu:2; default: all of the best kind.
+    """
+    del devices  # read by `command.main`
+    if compare is not None and what != "suite":
+        raise UserError("--compare is for suite.")
+    old = None
+    if compare is not None:
+        from evil.experiments import regressions
+
+        old = regressions.read(compare)  # a wrong file is refused before anything is measured
+    found = {"benchmark": what} | measured(
+        what, env or ("cartpole" if what == "seeds" else "hopper"), preset,
+        num_seeds or (32 if what == "seeds" else 5), num_demos, turns, budget_s,
+    )  # fmt: skip
+    slower = []
+    if old is not None:
+        from evil.experiments import regressions
+
+        found["compared"] = regressions.compare(found, old)
+        slower = [name for name, one in found["compared"].items() if one["is_regression"]]
+    machine = {"machine": platform.machine(), "cores": os.cpu_count()}
+    print(json.dumps(found | machine, indent=2))
+    if slower:
+        print(f"slower than before: {', '.join(slower)}", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def measured(
+    what: What,
+    env: str,
+    preset: str,
+    num_seeds: int,
+    num_demos: int | None,
+    turns: int,
+    budget_s: float,
+) -> dict[str, Any]:
+    """One measurement."""
+    from evil.experiments import (
+        benchmark,
+        benchmark_commands,
+        benchmark_devices,
+        benchmark_sac,
+        benchmark_scaling,
+        benchmark_suite,
+        benchmark_tabular,
+        benchmark_targets,
+    )
+
+    def sac() -> dict[str, Any]:
+        return {
             "update": benchmark_sac.update_cost(env),
             "lanes": benchmark_sac.lanes(),
             "replay": benchmark_sac.large_replay(env),
         }
-    elif what == "tabular":
-        found = benchmark_tabular.fits("gridworld50")
-    else:
-        found = startup()
-    machine = {"machine": platform.machine(), "cores": os.cpu_count()}
-    print(json.dumps({"benchmark": what} | found | machine, indent=2))
+
+    def devices() -> dict[str, Any]:
+        race = benchmark_devices.race_devices
+        return {
+            "env": env,
+            "irl_plus": race("irl_plus", env, turns, preset),
+            "stepping": race("stepping", env, turns, preset, "spring"),
+        }
+
+    def faults() -> dict[str, Any]:
+        return {
+            "checkpoints": benchmark_targets.checkpoints(env, preset),
+            "resumption": benchmark_targets.resumption(RUN_IRL, env, preset),
+        }
+
+    return {
+        "suite": lambda: benchmark_suite.suite(env, preset, turns),
+        "scaling": lambda: benchmark_scaling.scaling(env, budget_s, turns),
+        "devices": devices,
+        "seeds": lambda: benchmark_targets.seeds(RUN_IRL, env, num_seeds, preset),
+        "faults": faults,
+        "throughput": lambda: benchmark.throughput(env),
+        "paper": lambda: benchmark.paper(env),
+        "reliability": lambda: benchmark.reliability(env, num_seeds),
+        "generation": lambda: benchmark.generation(env),
+        "recovery": lambda: benchmark_commands.recovery(RUN_IRL, env, num_seeds, num_demos),
+        "sac": sac,
+        "tabular": lambda: benchmark_tabular.fits("gridworld50"),
+        "startup": lambda: benchmark_commands.startup(SCRIPTS),
+    }[what]()
 
 
 def main() -> None:

@@ -2,10 +2,12 @@
 
     python scripts/convert_demos.py --env hopper --demos hopper_expert-v2.hdf5 --out hopper.npz
     python scripts/convert_demos.py --env hopper --out hopper-expert-v0
+    python scripts/convert_demos.py --env gridworld --demos gridworld_1.pkl --out gridworld.npz
 
 An `--out` that ends in .npz becomes the library's own file, any other a dataset of Minari. All
 arrays are checked against the environment, but recordings in another simulator remain what they
-are: MuJoCo's hopper is not Brax's.
+are: MuJoCo's hopper is not Brax's. Of a pickle (.pkl) of the original code the arrays are read,
+and nothing in it is called; its observations of continuous tasks stay normalised, as recorded.
 """
 
 from __future__ import annotations

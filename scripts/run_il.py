@@ -61,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.main(main)
+    command.main(main, is_shared=True)

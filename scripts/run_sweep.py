@@ -6,7 +6,9 @@
 Every lane recovers a reward and retrains on it, and is worth the sum of both returns; `--what rl`
 and `--what bc` sweep reinforcement learning on the real reward and behavioural cloning. Values are
 given as a,b,c, as lin:a:b:n or log:a:b:n, or drawn with uniform:a:b or loguniform:a:b and
-`--num_draws`. All options of run_irl.py say what is the same everywhere.
+`--num_draws`. All options of run_irl.py say what is the same everywhere. Points that cannot share a
+program, because they differ in a size, follow one another, or run as jobs with `--launcher local`,
+`submitit` (Slurm) or `ray`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ def main() -> None:
     config, output = command.parse(sweep.Config, __doc__ or "", default, run_irl.CHOOSING)
     preset = presets.resolve(config.study.preset)
     config = dataclasses.replace(config, study=dataclasses.replace(config.study, preset=preset))
-    study = sweep.study(config)
+    study = dataclasses.replace(sweep.study(config), job_options=job_options(output))
     groups = len(study.groups)
     lanes = sum(len(group.points) for group in study.groups) * study.seeds
     command.carry_out(
@@ -48,6 +50,13 @@ def main() -> None:
         note=f"preset {preset} on {jax.default_backend()}: {lanes} lanes in "
         f"{groups} compiled program{'s' if groups > 1 else ''} per phase",
     )
+
+
+def job_options(output: command.Output) -> tuple[str, ...]:
+    """What a launcher's jobs are told of this command line."""
+    devices = ("--devices", output.devices) if output.devices else ()
+    operations = ("--deterministic_ops",) if output.deterministic_ops else ()
+    return (*devices, *operations, "--checkpoint_every", str(output.checkpoint_every))
 
 
 def show(summary: dict[str, Any]) -> None:
@@ -70,4 +79,4 @@ def show(summary: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    command.main(main)
+    command.main(main, is_shared=True)

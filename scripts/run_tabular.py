@@ -49,4 +49,4 @@ def show(summary: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    command.main(main)
+    command.main(main, is_shared=True)

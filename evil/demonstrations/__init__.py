@@ -1,9 +1,10 @@
 """What an expert did: the arrays, the files that hold them, and the experts that are shipped.
 
-demonstrations.py   Demonstrations, from_episodes, transitions, sample, moments_of, returns
+demonstrations.py   Demonstrations, from_episodes, nothing, transitions, sample, moments_of, returns
 selection.py        choose, selections, split: which episodes and steps are learned from
 files.py            save, and load: one checked `.npz`, never a pickle
 minari.py, d4rl.py  what others have recorded, in HDF5
+legacy.py           and in pickles, of which pickled.py reads the arrays and executes nothing
 sources.py          load: any of these
 catalogue.py        the experts that come with the library
 """
@@ -12,6 +13,7 @@ from evil.demonstrations.demonstrations import (
     Demonstrations,
     from_episodes,
     moments_of,
+    nothing,
     returns,
     sample,
     transitions,
@@ -26,6 +28,7 @@ __all__ = [
     "from_episodes",
     "load",
     "moments_of",
+    "nothing",
     "returns",
     "sample",
     "save",

@@ -48,10 +48,15 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in root().glob(f"*/{CARD}")))
 
 
+def has(spec: Spec) -> bool:
+    """Whether an expert is shipped for `spec`."""
+    return (directory(spec.name, spec.backend) / CARD).is_file()
+
+
 def card(spec: Spec) -> dict[str, Any]:
     """The score card of the expert for `spec`, after checking the files it vouches for."""
     folder = directory(spec.name, spec.backend)
-    if not (folder / CARD).is_file():
+    if not has(spec):
         backend = f" --backend {spec.backend}" if spec.backend else ""
         raise UserError(
             f"no expert is shipped for {folder.name} (available: "

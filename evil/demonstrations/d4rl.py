@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from evil.demonstrations import checks, hdf5
+from evil.demonstrations import checks, episodes, hdf5
 from evil.demonstrations.demonstrations import Demonstrations
 from evil.errors import UserError
 from evil.seams import Spec
@@ -42,22 +42,13 @@ def load(path: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
         following = None
         if reader.has(file, "next_observations"):
             following = reader.array(file, "next_observations", spec.obs_shape, steps=steps)
-    ends = np.flatnonzero(terminal | timeout) + 1
-    ends = ends if len(ends) and ends[-1] == steps else np.append(ends, steps)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("obs", "action", "reward")}
-    length, terminated = [], []
-    for start, end in zip(np.append(0, ends[:-1]), ends, strict=True):
-        stop = end if following is not None else end - 1
-        if stop == start:
-            continue  # a single step that led nobody knows where
-        last = obs[stop : stop + 1] if following is None else following[end - 1 : end]
-        parts["obs"] += [obs[start:stop], last]
-        parts["action"].append(action[start:stop])
-        parts["reward"].append(reward[start:stop])
-        length.append(int(stop - start))
-        terminated.append(bool(terminal[stop - 1]))
-    if not length:
-        raise UserError(f"{path}: expected an episode of two steps or more, found none.")
-    arrays = {name: np.concatenate(part) for name, part in parts.items()}
-    arrays |= {"length": np.array(length, np.int32), "terminated": np.array(terminated)}
+    arrays = episodes.split(
+        path,
+        obs=obs,
+        action=action,
+        reward=reward,
+        terminal=terminal,
+        timeout=timeout,
+        following=following,
+    )
     return checks.believed(path, arrays, spec), {}

@@ -16,7 +16,7 @@ from jax import Array
 from evil import normalise
 from evil.errors import UserError
 from evil.pytrees import pytree
-from evil.seams import Key, Transition
+from evil.seams import Key, Spec, Transition
 
 
 @pytree
@@ -60,6 +60,20 @@ def from_episodes(episodes: Sequence[Mapping[str, Any]]) -> Demonstrations:
         reward=np.concatenate(reward),
         length=np.array([len(part) for part in action], np.int32),
         terminated=np.array(terminated, bool),
+    )
+
+
+def nothing(spec: Spec) -> Demonstrations:
+    """No episodes, of which each would have one step: all that has E axes has E = 0."""
+    action = () if spec.is_discrete else (spec.action_size,)
+    return Demonstrations(
+        obs=jnp.zeros((0, 2, *spec.obs_shape)),
+        action=jnp.zeros((0, 1, *action), jnp.int32 if spec.is_discrete else jnp.float32),
+        reward=jnp.zeros((0, 1)),
+        length=jnp.zeros(0, jnp.int32),
+        terminated=jnp.zeros(0, bool),
+        rows=jnp.zeros(0, jnp.int32),
+        count=jnp.int32(0),
     )
 
 

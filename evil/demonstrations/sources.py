@@ -2,6 +2,7 @@
 
 a folder with main_data.hdf5    a dataset of Minari
 *.hdf5, *.h5                    a file of D4RL
+*.pkl, *.pickle                 an expert of the original EvIL code, read without unpickling
 anything else                   the library's own `.npz`
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evil.demonstrations import d4rl, files, minari
+from evil.demonstrations import d4rl, files, legacy, minari
 from evil.demonstrations.demonstrations import Demonstrations
 from evil.errors import UserError
 from evil.seams import Spec
@@ -24,10 +25,11 @@ def load(path: str | Path, spec: Spec | None = None) -> tuple[Demonstrations, di
     """
     path = Path(path).expanduser()
     folder = minari.find(path)
-    if folder is None and path.suffix not in (".hdf5", ".h5"):
+    foreign = {".hdf5": d4rl, ".h5": d4rl, ".pkl": legacy, ".pickle": legacy}
+    if folder is None and path.suffix not in foreign:
         if path.is_dir():
             raise UserError(f"{path}: expected a file, or a dataset of Minari, found a folder.")
         return files.load(path, spec)
     if spec is None:
         raise UserError(f"{path}: expected the environment that it is from, found none.")
-    return d4rl.load(path, spec) if folder is None else minari.load(folder, spec)
+    return foreign[path.suffix].load(path, spec) if folder is None else minari.load(folder, spec)

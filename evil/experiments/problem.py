@@ -6,7 +6,7 @@ import dataclasses
 from typing import Protocol
 
 from evil import environments
-from evil.demonstrations import Demonstrations, catalogue, choose, load, returns
+from evil.demonstrations import Demonstrations, catalogue, choose, load, nothing, returns
 from evil.evaluation import episodes
 from evil.experiments import measure
 from evil.seams import Environment, Key
@@ -37,9 +37,14 @@ class Problem:
     random_return: float | None  # None where no score card says
 
 
-def read_problem(config: Named) -> Problem:
-    """The environment and the demonstrations that a config names."""
+def read_problem(config: Named, *, imitates: bool = True) -> Problem:
+    """The environment and the demonstrations that a config names.
+
+    Without an expert there is nothing to imitate, but what does not imitate can do without.
+    """
     env = environments.make(config.env, config.backend)
+    if not imitates and config.demos is None and not catalogue.has(env.spec):
+        return Problem(env=env, demos=nothing(env.spec), expert_return=None, random_return=None)
     if config.demos is None:
         demos, card = catalogue.demonstrations(env.spec)
         expert_return, random_return = card["return_mean"], card["random_return_mean"]

@@ -85,8 +85,11 @@ class Config:
         return dataclasses.replace(learner, final_restart_rate=self.restart_rate)
 
 
-def study(config: Config) -> Study:
-    """Read and check everything that the study needs; call what is returned to carry it out."""
+def study(config: Config, *, imitates: bool = True) -> Study:
+    """Read and check everything that the study needs; call what is returned to carry it out.
+
+    What does not imitate has no demonstrations where none are shipped.
+    """
     at_least(
         1,
         num_seeds=config.num_seeds,
@@ -100,7 +103,7 @@ def study(config: Config) -> Study:
         num_retrained=config.num_retrained,
         restart_rate=config.restart_rate,
     )
-    problem = read_problem(config)
+    problem = read_problem(config, imitates=imitates)
     game = irl.make(config.algorithm, problem.env)
     model: RewardModel = registry.make(config.algorithm.reward, problem.env)
     if config.num_retrained and model.score.reads_origin:

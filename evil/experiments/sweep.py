@@ -5,7 +5,8 @@
     bc      behavioural cloning
 
 All points that differ in traced hyper-parameters or in the number of demonstrations are lanes of
-one compiled program per phase. The rest of the points falls into groups, one after the other.
+one compiled program per phase. The rest of the points falls into groups, one after the other, or
+as jobs of their own.
 """
 
 from __future__ import annotations
@@ -22,13 +23,12 @@ from evil import registry
 from evil.config import from_dict, override, to_dict
 from evil.demonstrations import Demonstrations, selection_axes, selections
 from evil.errors import UserError, at_least, unknown
-from evil.evaluation.statistics import interquartile_interval, interquartile_mean
-from evil.experiments import measure, recover
-from evil.experiments.problem import Problem, random_return
+from evil.experiments import launched, measure, ranked, recover
+from evil.experiments.problem import Problem
 from evil.imitation import bc, irl
 from evil.learners import alone
 from evil.rewards import fixed
-from evil.running import memory, parts
+from evil.running import parts
 from evil.running.runner import Outcome, Phase, Session
 from evil.running.sweep import Field, Point, locate, points, spread
 from evil.seams import Algorithm, Key
@@ -57,6 +57,15 @@ class Config:
     """Draws of the fields that have a random range."""
     lanes_per_program: int = 0
     """Lanes that run at once, the others after them; 0: as many as fit into memory."""
+    launcher: Literal["", "local", "submitit", "ray"] = ""
+    """What runs each group of points that share programs as a job of its own: processes on this
+    machine, Slurm by way of submitit, or Ray; default: all in this process, one after the other."""
+    launcher_options: tuple[str, ...] = ()
+    """Options of submitit's executor or of ray.remote, such as timeout_min=60 gpus_per_node=1."""
+    jobs: int = 1
+    """Jobs at a time."""
+    group: int | None = None
+    """Only the group of this number, as a job does it."""
     study: Annotated[recover.Config, tyro.conf.arg(name="")] = recover.Config()
     """What is the same at every point; each has as many lanes as this has seeds, and the same."""
 
@@ -71,22 +80,13 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
-    """What the lanes of a group have come to."""
-
-    rows: list[dict[str, Any]]  # one per lane
-    env_steps: int  # of all lanes together
-    wall_s: float
-    compile_s: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Sweep:
     """A sweep that is ready to begin."""
 
     config: Config
     traced: list[Field]
     groups: list[Group]
+    job_options: tuple[str, ...] = ()  # of the command line of a job
 
     @property
     def seeds(self) -> int:
@@ -98,14 +98,19 @@ class Sweep:
 
     def __call__(self, session: Session) -> dict[str, Any]:
         """Run all lanes, play full episodes, and rank the points; returns the summary."""
-        found = [self.carry_out(group, session) for group in self.groups]
-        summary = self.summarise(found)
+        config, problem = self.config, self.groups[0].study.problem
+        if config.launcher:
+            numbers = [group.number for group in self.groups]
+            found = launched.carry_out(config, numbers, session, self.job_options)
+        else:
+            found = [self.carry_out(group, session) for group in self.groups]
+        summary = ranked.summarise(config.what, config.study, problem, self.key, found)
         if session.directory is not None:
             session.directory.write_summary(summary)
         return summary
 
-    def carry_out(self, group: Group, session: Session) -> Result:
-        """What the lanes of a group were worth, and what they cost."""
+    def carry_out(self, group: Group, session: Session) -> dict[str, Any]:
+        """What the lanes of a group were worth, and what they cost, as `ranked` takes it."""
         study, limit = group.study, self.config.lanes_per_program
         key_bc, key_first, key_again, key_judge = jax.random.split(self.key, 4)
         cuts = [parts.cut(self.first(group, key_bc, key_first), session, limit)]
@@ -132,12 +137,15 @@ class Sweep:
             }
             for lane in range(lanes)
         ]
-        return Result(
-            rows=rows,
-            env_steps=sum(x.env_steps * cut.lanes for x, cut in zip(outcomes, cuts, strict=True)),
-            wall_s=sum(outcome.wall_s for outcome in outcomes),
-            compile_s=sum(outcome.compile_s for outcome in outcomes),
-        )
+        return {
+            "lanes": rows,
+            "env_steps": sum(
+                x.env_steps * cut.lanes for x, cut in zip(outcomes, cuts, strict=True)
+            ),
+            "wall_s": sum(outcome.wall_s for outcome in outcomes),
+            "compile_s": sum(outcome.compile_s for outcome in outcomes),
+            "predicted_memory_mb": float(np.max([x.predicted_memory_mb for x in cuts])),
+        }
 
     def first(self, group: Group, key_bc: Key, key: Key) -> Phase:
         """The game, the learner or the clone, at all points of a group."""
@@ -178,31 +186,8 @@ class Sweep:
         return found, selection_axes()
 
     def phase_name(self, what: str, group: Group) -> str:
-        return what if len(self.groups) == 1 else f"{what}-{group.number}"
-
-    def summarise(self, found: list[Result]) -> dict[str, Any]:
-        """The table of lanes, and the points by rank."""
-        config, problem = self.config.study, self.groups[0].study.problem
-        rows = [row for result in found for row in result.rows]
-        steps, wall_s = (sum(getattr(x, name) for x in found) for name in ("env_steps", "wall_s"))
-        return {
-            "env": problem.env.spec.name,
-            "backend": problem.env.spec.backend,
-            "algorithm": f"sweep of {self.config.what}",
-            "preset": config.preset,
-            "seed": config.seed,
-            "seeds": config.num_seeds,
-            "expert_return": problem.expert_return,
-            "random_return": random_return(problem, self.key, config.evaluation_episodes),
-            "env_steps": steps,  # of all lanes together
-            "wall_s": wall_s,
-            "compile_s": sum(result.compile_s for result in found),
-            "env_steps_per_s": steps / max(wall_s, 1e-9),
-            "peak_memory_mb": memory.peak_memory_mb(),
-            "final_return": measure.summarise(np.array([[row["return"]] for row in rows])),
-            "ranking": ranking(rows),
-            "lanes": rows,
-        }
+        is_alone = len(self.groups) == 1 and self.config.group is None
+        return what if is_alone else f"{what}-{group.number}"
 
 
 def played(study: recover.Study, cut: parts.Parts, outcome: Outcome, key: Key) -> np.ndarray:
@@ -219,25 +204,6 @@ def played(study: recover.Study, cut: parts.Parts, outcome: Outcome, key: Key) -
     return np.concatenate(found)
 
 
-def ranking(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points by the interquartile mean of their seeds' objectives, the best one first."""
-    by_point: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_point.setdefault(json.dumps(row["point"], sort_keys=True), []).append(row)
-    found = []
-    for own in by_point.values():
-        values = [row["objective"] for row in own]
-        found.append(
-            {
-                "point": own[0]["point"],
-                "objective": interquartile_mean(values),
-                "interval": interquartile_interval([values]),
-                "per_seed": values,
-            }
-        )
-    return sorted(found, key=lambda entry: -entry["objective"])
-
-
 def study(config: Config) -> Sweep:
     """Read and check everything that the sweep needs; call what is returned to carry it out."""
     if config.what not in READ:
@@ -246,6 +212,8 @@ def study(config: Config) -> Sweep:
     if not config.sweep:
         raise UserError("nothing is swept: expected --sweep FIELD=VALUES.")
     base = dataclasses.replace(config.study, baselines=False)
+    at_least(1, jobs=config.jobs)
+    launched.check(config)
     found = points(base, config.sweep, config.num_draws, base.seed)
     fields = [locate(base, path) for path in found[0]]
     for field in fields:
@@ -256,9 +224,15 @@ def study(config: Config) -> Sweep:
     for point in found:
         static = {path: value for path, value in point.items() if path not in lanes}
         groups.setdefault(json.dumps(static), []).append(point)
+    if config.group is not None and not 0 <= config.group < len(groups):
+        raise UserError(f"group is {config.group}: there are {len(groups)}, counted from 0.")
     made = []
     for number, (static, own) in enumerate(groups.items()):
-        shared = recover.study(_typed(override(base, json.loads(static))))
+        if config.group not in (None, number):
+            continue
+        shared = recover.study(
+            _typed(override(base, json.loads(static))), imitates=config.what != "rl"
+        )
         for point in own:  # values that are lanes are checked one by one
             _check_point(_typed(override(base, point)), config.what, shared.problem, point, traced)
         made.append(Group(number, shared, own))

@@ -26,6 +26,7 @@ class Contestant:
     advance: Callable[[PyTree], PyTree]
     state: PyTree
     compile_s: float
+    peak_bytes: int = 0  # that the program takes at once, where the compiler says
 
 
 def prepare(function: Callable[[PyTree], PyTree], state: PyTree) -> Contestant:
@@ -36,11 +37,16 @@ def prepare(function: Callable[[PyTree], PyTree], state: PyTree) -> Contestant:
     compiled = jax.jit(function).lower(state).compile(settings.compiler_options())
     seconds = time.perf_counter() - started
     state = jax.block_until_ready(compiled(compiled(state)))
-    return Contestant(advance=compiled, state=state, compile_s=seconds)
+    return Contestant(compiled, state, seconds, lanes.peak_bytes(compiled))
 
 
 def race(contestants: Mapping[str, Contestant], turns: int) -> dict[str, float]:
     """Median seconds per call of each, taking turns."""
+    return {name: statistics.median(x) for name, x in turns_of(contestants, turns).items()}
+
+
+def turns_of(contestants: Mapping[str, Contestant], turns: int) -> dict[str, list[float]]:
+    """Seconds of every call of each, taking turns."""
     states = {name: one.state for name, one in contestants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(turns):
@@ -48,7 +54,7 @@ def race(contestants: Mapping[str, Contestant], turns: int) -> dict[str, float]:
             started = time.perf_counter()
             states[name] = jax.block_until_ready(one.advance(states[name]))
             seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    return seconds
 
 
 def driven(phase: Phase) -> Contestant:
@@ -60,4 +66,5 @@ def driven(phase: Phase) -> Contestant:
         return programs.advance(states, phase.data, alive, count)[0]
 
     states = advance(advance(programs.init(phase.keys, phase.data)))
-    return Contestant(advance, jax.block_until_ready(states), programs.seconds)
+    states = jax.block_until_ready(states)
+    return Contestant(advance, states, programs.seconds, programs.peak_bytes)

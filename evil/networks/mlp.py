@@ -24,6 +24,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+PRECISIONS = {"float32": None, "bfloat16": jnp.bfloat16}  # of products; None: that of the inputs
+
+
 def activation(name: str) -> Callable[[Array], Array]:
     """The activation function called `name`."""
     if name not in ACTIVATIONS:
@@ -31,9 +34,11 @@ def activation(name: str) -> Callable[[Array], Array]:
     return ACTIVATIONS[name]
 
 
-def check(hidden: tuple[int, ...], name: str) -> None:
-    """Refuse layers and an activation that cannot be, before a network is first applied."""
+def check(hidden: tuple[int, ...], name: str, precision: str = "float32") -> None:
+    """Refuse what a network cannot be, before it is first applied."""
     activation(name)
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
     at_least(1, hidden=min(hidden, default=1))
 
 
@@ -41,6 +46,8 @@ class MLP(nn.Module):
     """Hidden layers of `hidden` units and a linear output of `outputs`, on the last axis.
 
     With `sizes`, the first of these layers looks whole numbers up: see `evil.networks.embedding`.
+    With precision bfloat16, layers multiply and add in that type; weights, their gradients and the
+    output stay float32.
     """
 
     hidden: tuple[int, ...]
@@ -50,6 +57,7 @@ class MLP(nn.Module):
     sizes: tuple[int, ...] = ()
     input_dropout: float = 0.0  # share of inputs that are dropped, where a key is given
     dropout: float = 0.0  # and of hidden units
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -58,12 +66,14 @@ class MLP(nn.Module):
         for index, width in enumerate(self.hidden):
             layer = self._layer(width, 2.0**0.5, f"hidden_{index}", is_first=index == 0)
             x = self._thinned(nonlinearity(layer(x)), self.dropout)
-        return self._layer(self.outputs, self.output_gain, "output", is_first=not self.hidden)(x)
+        last = self._layer(self.outputs, self.output_gain, "output", is_first=not self.hidden)
+        return last(x) if self.precision == "float32" else last(x).astype(jnp.float32)
 
     def _layer(self, width: int, gain: float, name: str, *, is_first: bool) -> nn.Module:
         if self.sizes and is_first:
             return Embedding(self.sizes, width, gain, name=name)
-        return nn.Dense(width, kernel_init=orthogonal(gain), name=name)
+        dtype = PRECISIONS[self.precision]
+        return nn.Dense(width, dtype=dtype, kernel_init=orthogonal(gain), name=name)
 
     @nn.nowrap
     def _thinned(self, x: Array, share: float) -> Array:

@@ -46,6 +46,8 @@ class Config:
     """Hidden layers of g."""
     activation: str = "relu"
     """Activation of the hidden layers."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the network's matrix products; weights and rewards are float32 in either case."""
     embed: bool = False
     """Whether whole-number observations and actions are looked up in a table, the first layer."""
     shaped: bool = False
@@ -148,7 +150,7 @@ def make(config: Config, env: Environment) -> RewardModel:
     view = features.view(config.inputs, spec, floor=config.deviation_floor, embed=config.embed)
     units, sizes = view.units, view.sizes and view.sizes + ((2,) if steps else ())
     form = {"outputs": 1, "activation": config.activation, "dropout": config.dropout}
-    form["input_dropout"] = config.input_dropout
+    form |= {"input_dropout": config.input_dropout, "precision": config.precision}
     module = MLP(config.hidden, sizes=sizes, **form)
     shaping = MLP(config.shaping_hidden, sizes=spec.obs_sizes if config.embed else (), **form)
 
@@ -277,7 +279,7 @@ def make(config: Config, env: Environment) -> RewardModel:
 
 
 def _check(config: Config) -> None:
-    mlp.check(config.hidden, config.activation)
+    mlp.check(config.hidden, config.activation, config.precision)
     mlp.check(config.shaping_hidden, config.activation)
     for kind, name, known in (
         ("reward inputs", config.inputs, features.NAMES),

@@ -51,6 +51,8 @@ class Config:
     """Hidden layers."""
     activation: str = "relu"
     """Activation of the hidden layers."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the network's matrix products; weights and rewards are float32 in either case."""
     batch_size: int = 1024
     """Expert samples, and as many agent samples, in one update."""
     gradient_penalty: float = 10.0
@@ -157,7 +159,7 @@ def loss(
 
 def make(config: Config, env: Environment) -> RewardModel:
     """Bind the discriminator to an environment's observations and actions."""
-    mlp.check(config.hidden, config.activation)
+    mlp.check(config.hidden, config.activation, config.precision)
     for kind, name, known in (
         ("reward inputs", config.inputs, features.NAMES),
         ("reward output", config.output, outputs.FORMS),
@@ -168,7 +170,9 @@ def make(config: Config, env: Environment) -> RewardModel:
             raise unknown(kind, name, known)
     at_least(1, batch_size=config.batch_size, schedule_updates=config.schedule_updates)
     at_least(0, absorbing_steps=config.absorbing_steps)
-    module = MLP(config.hidden, 1, config.activation, output_gain=2.0**0.5)
+    module = MLP(
+        config.hidden, 1, config.activation, output_gain=2.0**0.5, precision=config.precision
+    )
     form, spec, steps = outputs.FORMS[config.output], env.spec, config.absorbing_steps
 
     def units(moments: normalise.Moments) -> tuple[Array, Array]:

@@ -20,7 +20,7 @@ import tyro
 
 from evil.config import from_dict, to_dict
 from evil.errors import UserError
-from evil.running import progress, settings, sinks
+from evil.running import processes, progress, settings, sinks
 from evil.running.directory import RunDirectory
 from evil.running.runner import Interrupted, Session
 from evil.running.signals import stop_on_signal
@@ -80,6 +80,9 @@ class Output:
     """Seconds between checkpoints."""
     devices: str | None = None
     """Devices to spread lanes over: cpu:2, gpu:4, gpu; default: all of the best kind."""
+    deterministic_ops: bool = False
+    """The same bits every time on a GPU, too, by operations some of which are slower. A CPU gives
+    them anyway."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,28 +147,34 @@ def _long(argument: str) -> str:
 
 @contextlib.contextmanager
 def session(config: Any, output: Output, *, name: str) -> Iterator[Session]:
-    """A session in a new run directory, or in the one to resume."""
-    if output.resume:
-        directory = RunDirectory.open(output.resume)
-        directory.check_same_config(to_dict(config))
-    else:
-        if output.wandb and importlib.util.find_spec("wandb") is None:
-            raise UserError("--wandb needs the wandb package: pip install 'evil[wandb]'")
-        path = output.out or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        directory = RunDirectory.create(path, to_dict(config))
-    opened = sinks.open_sinks(directory, wandb=output.wandb)
+    """A session in a new run directory, or in the one to resume; of the first process alone."""
+    found: list[RunDirectory] = []
+    processes.first(lambda: found.append(_directory(config, output, name)))
+    directory = found[0] if found else None
+    opened = sinks.open_sinks(directory, wandb=output.wandb) if directory else ()
     try:
         with stop_on_signal() as stop:
             yield Session(
                 directory=directory,
                 sinks=opened,
-                progress=progress.choose(output.quiet),
+                progress=progress.choose(output.quiet or directory is None),
                 stop=stop,
                 checkpoint_interval_s=output.checkpoint_every,
             )
     finally:
         for sink in opened:
             sink.close()
+
+
+def _directory(config: Any, output: Output, name: str) -> RunDirectory:
+    if output.resume:
+        directory = RunDirectory.open(output.resume)
+        directory.check_same_config(to_dict(config))
+        return directory
+    if output.wandb and importlib.util.find_spec("wandb") is None:
+        raise UserError("--wandb needs the wandb package: pip install 'evil[wandb]'")
+    path = output.out or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return RunDirectory.create(path, to_dict(config))
 
 
 def carry_out(
@@ -183,32 +192,44 @@ def carry_out(
         if note:
             opened.progress.note(note)
         summary = study(opened)
-        assert opened.directory is not None
+        if opened.directory is None:
+            return  # the first process does the rest
         path = opened.directory.path
         draw(path)
     (show or show_returns)(summary)
     print(f"everything about this run is in {path}")
 
 
-def main(body: Callable[[], None]) -> None:
-    """Run a script: one sentence and exit code 2 for wrong input, 0 after a clean stop."""
+def main(body: Callable[[], None], *, is_shared: bool = False) -> None:
+    """Run a script: one sentence and exit code 2 for wrong input, 0 after a clean stop.
+
+    A script that `is_shared` may be carried out by several processes together.
+    """
     try:
-        settings.prepare(_asked_devices(sys.argv[1:]))
+        asked = _asked_settings(sys.argv[1:])
+        settings.prepare(
+            asked.devices, is_shared=is_shared, is_deterministic=asked.deterministic_ops
+        )
         body()
+    except processes.Elsewhere:  # and said there
+        raise SystemExit(2) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except Interrupted as stop:
-        print(f"\n{stop} Continue with --resume.")
+        if processes.is_first():
+            print(f"\n{stop} Continue with --resume.")
     except BrokenPipeError:
         raise SystemExit(0) from None
 
 
-def _asked_devices(arguments: Sequence[str]) -> str | None:
-    """What `--devices` says, which JAX must know before anything else is done."""
+def _asked_settings(arguments: Sequence[str]) -> argparse.Namespace:
+    """What `--devices` and its like say, which JAX must know before anything else is done."""
     scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     scout.add_argument("--devices")
-    return scout.parse_known_args(arguments)[0].devices
+    ways = ("--deterministic_ops", "--deterministic-ops")
+    scout.add_argument(*ways, action="store_true", dest="deterministic_ops")
+    return scout.parse_known_args(arguments)[0]
 
 
 def show_returns(summary: Mapping[str, Any]) -> None:

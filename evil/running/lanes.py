@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,18 +11,21 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from evil import parallel, pytrees
-from evil.running import settings
+from evil import pytrees
+from evil.running import mesh, settings
+from evil.running.mesh import LANES, P
 from evil.running.phase import Phase
 from evil.seams import Key, PyTree
-
-P = jax.sharding.PartitionSpec
-LANES = P("lanes")
 
 
 def abstract_states(phase: Phase) -> PyTree:
     """Shapes and types of the stacked states, without computing or compiling anything."""
     return jax.eval_shape(_init(phase), phase.keys, phase.data)
+
+
+def state_bytes(phase: Phase) -> int:
+    """Bytes of the states of all lanes."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract_states(phase)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ def compile_phase(phase: Phase) -> Programs:
 
 
 def _compile_init(phase: Phase) -> tuple[Callable[..., PyTree], int]:
-    spread = _spread(phase)
+    spread = mesh.of(phase)
     specs = (LANES, spread.data)
     arguments = (phase.keys, phase.data)
     return _compiled(spread, _init(phase), specs, LANES, arguments, runs_once=True)
@@ -78,7 +80,7 @@ def _compile_advance(phase: Phase) -> tuple[Callable[..., Any], int]:
         healthy = jnp.all(good, axis=0)
         return pytrees.select(healthy, reached, states), healthy, metrics, finite
 
-    spread = _spread(phase)
+    spread = mesh.of(phase)
     specs = (LANES, spread.data, LANES, P())
     out = (LANES, LANES, P(None, "lanes"), P(None, "lanes"))
     alive = jnp.ones(phase.lanes, bool)
@@ -87,7 +89,7 @@ def _compile_advance(phase: Phase) -> tuple[Callable[..., Any], int]:
 
 
 def _compiled(
-    spread: Spread,
+    spread: mesh.Spread,
     function: Callable[..., Any],
     specs: Any,
     out: Any,
@@ -99,122 +101,23 @@ def _compiled(
 
     With the bytes that arguments, results and what lies in between take together.
     """
-    program = jax.jit(spread.over_devices(function, specs, out))
+    program = jax.jit(spread.over_devices(function, specs, out), **spread.placed(out))
     lowered = program.lower(*spread.shapes(arguments, specs))
     compiled = lowered.compile(settings.compiler_options(runs_once=runs_once))
     # Devices that are the host's own cores share its memory.
-    sharing = spread.mesh.size if spread.mesh and jax.default_backend() == "cpu" else 1
-    bytes_ = _peak_bytes(compiled) * sharing
+    on_host = spread.mesh is not None and jax.default_backend() == "cpu"
+    sharing = len(spread.mesh.local_devices) if spread.mesh and on_host else 1
+    bytes_ = peak_bytes(compiled) * sharing
     return lambda *arguments: compiled(*spread.put(arguments, specs)), bytes_
 
 
-def _peak_bytes(compiled: Any) -> int:
-    """On each device."""
+def peak_bytes(compiled: Any) -> int:
+    """What arguments, results and what lies in between take on each device; 0 if nobody says."""
     used = compiled.memory_analysis()
     if used is None:  # not every backend says
         return 0
     parts = used.argument_size_in_bytes + used.output_size_in_bytes + used.temp_size_in_bytes
     return parts - used.alias_size_in_bytes
-
-
-@dataclasses.dataclass(frozen=True)
-class Spread:
-    """How the lanes of a phase lie on the devices; lanes never talk to each other.
-
-    Where the devices do not divide the lanes, the last lane is repeated as often as that takes,
-    inside the program alone: what goes in and comes out are the lanes of the phase.
-    """
-
-    mesh: jax.sharding.Mesh | None  # None: all on one device
-    data: PyTree  # partition specs of the phase's data, a prefix of its tree
-    lanes: int
-    spare: int  # repetitions of the last lane
-
-    def over_devices(self, function: Callable[..., Any], specs: Any, out: Any) -> Any:
-        """`function` with every device doing its own lanes."""
-        if self.mesh is None:
-            return function
-        sharded = jax.shard_map(
-            function, mesh=self.mesh, in_specs=specs, out_specs=out, check_vma=False
-        )
-        if not self.spare:
-            return sharded
-
-        @functools.wraps(function)
-        def padded(*arguments: Any) -> Any:
-            return _by_spec(self._strip, out, sharded(*_by_spec(self._pad, specs, arguments)))
-
-        return padded
-
-    def put(self, tree: PyTree, specs: PyTree) -> PyTree:
-        """The arrays of `tree` on the devices where they belong; all on all, if some are padded."""
-        return jax.device_put(tree, self._shardings(specs))
-
-    def shapes(self, tree: PyTree, specs: PyTree) -> PyTree:
-        """What `put` would make of the arrays of `tree`, by their shapes alone."""
-
-        def abstract(sharding: Any, part: PyTree) -> PyTree:
-            return jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part
-            )
-
-        shardings = self._shardings(specs)
-        if shardings is None:
-            return abstract(None, tree)
-        is_sharding = lambda x: isinstance(x, jax.sharding.Sharding)  # noqa: E731
-        return jax.tree.map(abstract, shardings, tree, is_leaf=is_sharding)
-
-    def _shardings(self, specs: PyTree) -> PyTree:
-        if self.mesh is None:
-            return None
-        mesh = self.mesh
-        return jax.tree.map(
-            lambda spec: jax.sharding.NamedSharding(mesh, P() if self.spare else spec),
-            specs,
-            is_leaf=_is_spec,
-        )
-
-    def _pad(self, axis: int, x: jax.Array) -> jax.Array:
-        last = jax.lax.slice_in_dim(x, self.lanes - 1, self.lanes, axis=axis)
-        return jnp.concatenate([x, *[last] * self.spare], axis)
-
-    def _strip(self, axis: int, x: jax.Array) -> jax.Array:
-        return jax.lax.slice_in_dim(x, 0, self.lanes, axis=axis)
-
-
-def _by_spec(change: Callable[[int, jax.Array], jax.Array], specs: Any, tree: PyTree) -> PyTree:
-    """`change(axis, x)` of every leaf that has an axis of lanes, by a prefix of specs."""
-
-    def apply(spec: jax.sharding.PartitionSpec, part: PyTree) -> PyTree:
-        if "lanes" not in spec:
-            return part
-        axis = tuple(spec).index("lanes")
-        return jax.tree.map(lambda x: change(axis, x), part)
-
-    return jax.tree.map(apply, specs, tree, is_leaf=_is_spec)
-
-
-def _is_spec(value: Any) -> bool:
-    return isinstance(value, P)
-
-
-def _spread(phase: Phase) -> Spread:
-    """The lanes over the devices, and each lane's work among the idle ones."""
-    devices = jax.local_devices()
-    groups = min(phase.lanes, len(devices))
-    members = min(phase.algorithm.members, len(devices) // groups)
-    data = jax.tree.map(
-        lambda axis: P() if axis is None else LANES, phase.data_axes, is_leaf=lambda x: x is None
-    )
-    mesh = None
-    if groups * members > 1:
-        mesh = jax.make_mesh(
-            (groups, members),
-            ("lanes", parallel.AXIS),
-            axis_types=(jax.sharding.AxisType.Auto,) * 2,
-            devices=devices[: groups * members],
-        )
-    return Spread(mesh=mesh, data=data, lanes=phase.lanes, spare=-phase.lanes % groups)
 
 
 def leaf_names(states: PyTree) -> list[str]:

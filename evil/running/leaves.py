@@ -37,25 +37,27 @@ def shown(entry: dict[str, Any]) -> str:
 
 
 def write(folder: Path, leaves: Sequence[jax.Array]) -> None:
-    """Write the leaves into a new folder, whose path must be absolute."""
+    """Write the leaves into a new folder, whose path must be absolute; from this process alone."""
     from orbax import checkpoint
 
+    if jax.process_count() > 1:  # Orbax takes an array of JAX's for a part of a larger one
+        leaves = [np.asarray(jax.random.key_data(x) if is_key(x) else x) for x in leaves]
     tree = {
         str(index): jax.random.key_data(leaf) if is_key(leaf) else leaf
         for index, leaf in enumerate(leaves)
         if leaf.size
     }
-    with _hushed(), checkpoint.Checkpointer(checkpoint.StandardCheckpointHandler()) as writer:
+    with _hushed(), _checkpointer() as writer:
         writer.save(folder, args=checkpoint.args.StandardSave(tree))
 
 
 def read(folder: Path, entries: Sequence[dict[str, Any]]) -> list[jax.Array]:
-    """Read the leaves that `entries` describe."""
+    """Read the leaves that `entries` describe; in this process alone."""
     from orbax import checkpoint
 
     targets = [_target(entry) for entry in entries]
     stored = {str(index): x for index, x in enumerate(targets) if math.prod(x.shape)}
-    with _hushed(), checkpoint.Checkpointer(checkpoint.StandardCheckpointHandler()) as reader:
+    with _hushed(), _checkpointer() as reader:
         tree = reader.restore(folder, args=checkpoint.args.StandardRestore(stored))
     leaves = []
     for index, (entry, target) in enumerate(zip(entries, targets, strict=True)):
@@ -66,6 +68,19 @@ def read(folder: Path, entries: Sequence[dict[str, Any]]) -> list[jax.Array]:
             jax.random.wrap_key_data(leaf, impl=implementation) if implementation else leaf
         )
     return leaves
+
+
+def _checkpointer() -> Any:
+    """Orbax's; of several processes, the one that calls does not wait for the others."""
+    from orbax import checkpoint
+
+    own: dict[str, Any] = {}
+    if jax.process_count() > 1:
+        index = jax.process_index()
+        own["multiprocessing_options"] = checkpoint.options.MultiprocessingOptions(
+            primary_host=index, active_processes={index}, barrier_sync_key_prefix=f"alone-{index}"
+        )
+    return checkpoint.Checkpointer(checkpoint.StandardCheckpointHandler(**own), **own)
 
 
 def is_key(leaf: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evil.errors import UserError, at_least
-from evil.running import files, lanes, leaves, memory
+from evil.running import files, lanes, leaves, memory, processes
 from evil.running.phase import Outcome, Phase
 from evil.running.runner import run
 from evil.running.session import Session
@@ -32,6 +33,7 @@ class Parts:
     phases: list[Phase]  # of equal numbers of lanes; the last one may repeat the last lane
     lanes: int  # of the whole, without repetitions
     programs: Callable[[], lanes.Programs]
+    predicted_memory_mb: float = math.nan  # at the peak; NaN where it was not asked
 
     def place(self, lane: int) -> tuple[str, int]:
         """The phase name and lane number under which a lane of the whole is logged."""
@@ -60,25 +62,27 @@ def cut(
     `free` says how many bytes there are. A single lane is tried whether it fits or not.
     """
     at_least(0, lanes_per_program=lanes_per_program)
-    size = lanes_per_program or _remembered(phase, session)
+    size = lanes_per_program or processes.first(lambda: _remembered(phase, session))
     if size:
         parts = list(_parts(phase, size))
         return Parts(parts, phase.lanes, functools.cache(lambda: lanes.compile_phase(parts[0])))
     size = phase.lanes
     while True:
         parts = list(_parts(phase, size))
-        usable = SHARE * free()
+        usable = SHARE * processes.least(free())
         programs = _compiled(parts[0])
         if programs and (programs.peak_bytes <= usable or size == 1):
             break
         share = usable / programs.peak_bytes if programs else 0.5
         size = max(1, min(size - 1, int(size * share)))
+    kept = lanes.state_bytes(parts[0]) if session.directory is not None else 0
+    predicted = memory.predicted_mb(programs.peak_bytes, kept)
     session.progress.note(
         f"{phase.name}: {parts[0].lanes} of {phase.lanes} lanes at a time, "
-        f"{programs.peak_bytes / 2**20:,.0f} MiB"
+        f"{predicted:,.0f} MiB at the peak"
     )
-    _remember(phase, session, parts[0].lanes)
-    return Parts(parts, phase.lanes, lambda: programs)
+    processes.first(lambda: _remember(phase, session, parts[0].lanes))
+    return Parts(parts, phase.lanes, lambda: programs, predicted)
 
 
 def _compiled(phase: Phase) -> lanes.Programs | None:

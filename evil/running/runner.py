@@ -2,7 +2,8 @@
 
     init ─► [ advance a chunk on the device ─► log, show, save, maybe stop ] ─► Outcome
 
-Interrupted and resumed, a run reaches the same bits as one that was left alone.
+Interrupted and resumed, a run reaches the same bits as one that was left alone. Several processes
+go through this side by side; the first one reads and writes.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 
 from evil.errors import UserError
-from evil.running import faults, lanes, report
+from evil.running import faults, lanes, mesh, processes, report
 from evil.running.phase import Frozen, Outcome, Phase, Position
 from evil.running.session import Session
 from evil.running.signals import Interrupted
@@ -40,37 +42,54 @@ def run(
     session.watch(phase)
     states, position = _restored(phase, session)
     if not position.complete:
-        for sink in session.sinks:
-            for name, _ in phase.logged_groups:
-                sink.rewind(name, position.iteration)
+        processes.first(lambda: _rewind(phase, session, position))
         session.progress.start(phase.name, position.iteration, phase.iterations)
         try:
             compiled = programs() if programs else lanes.compile_phase(phase)
             states, position = _finish(phase, session, compiled, states, position)
         finally:
             session.progress.finish()
-    if session.stop.requested:
+    if session.is_stopping():
         raise Interrupted(phase.name, position.iteration, saved=session.directory is not None)
     return _outcome(phase, states, position)
 
 
 def _restored(phase: Phase, session: Session) -> tuple[PyTree | None, Position]:
     """States and position of the newest checkpoint; without one, None and the beginning."""
+    shapes = lanes.abstract_states(phase)
+    read: list[PyTree] = []
+    found = processes.first(lambda: _read(phase, session, shapes, read))
+    if found is None:
+        return None, Position()
+    states = processes.arrays_of_first(read[0] if read else None, shapes)
+    return states, Position.from_json(found)
+
+
+def _read(
+    phase: Phase, session: Session, shapes: PyTree, states: list[PyTree]
+) -> dict[str, Any] | None:
+    """The position in the newest checkpoint, whose states are appended; None without one."""
     checkpoints = session.checkpoints(phase.name)
     saved = checkpoints.newest() if checkpoints else None
     if checkpoints is None or saved is None:
-        return None, Position()
+        return None
     try:
         position = Position.from_json(saved.position)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"checkpoint {saved.path} is corrupt: it names no position.") from error
-    states = checkpoints.restore(saved, lanes.abstract_states(phase))
+    states.append(checkpoints.restore(saved, shapes))
     if position.complete == _is_unfinished(phase, position):
         raise UserError(
             f"checkpoint {saved.path} does not fit this run: it was not made for "
             f"{phase.iterations} iterations."
         )
-    return states, position
+    return position.to_json()
+
+
+def _rewind(phase: Phase, session: Session, position: Position) -> None:
+    for sink in session.sinks:
+        for name, _ in phase.logged_groups:
+            sink.rewind(name, position.iteration)
 
 
 def _finish(
@@ -81,23 +100,33 @@ def _finish(
     position: Position,
 ) -> tuple[PyTree, Position]:
     """Run chunk after chunk until the phase ends or the session is stopped."""
-    checkpoints = session.checkpoints(phase.name)
+    is_kept = processes.anybody(session.directory is not None)
     saved_iteration = None if states is None else position.iteration
     position = dataclasses.replace(position, compile_s=position.compile_s + programs.seconds)
     if states is None:
         states, position = _first(phase, programs, position)
     origin = time.perf_counter() - position.wall_s
     saved_at = time.perf_counter()
-    while _is_unfinished(phase, position) and not session.stop.requested:
+    while _is_unfinished(phase, position) and not session.is_stopping():
         due = time.perf_counter() - saved_at >= session.checkpoint_interval_s
-        if checkpoints and due and position.iteration != saved_iteration:
-            checkpoints.save(position.iteration, states, position.to_json())
+        if is_kept and position.iteration != saved_iteration and processes.anybody(due):
+            _save(phase, session, mesh.whole(states), position)
             saved_iteration, saved_at = position.iteration, time.perf_counter()
         states, position = _chunk(phase, session, programs, origin, states, position)
     position = dataclasses.replace(position, complete=not _is_unfinished(phase, position))
-    if checkpoints and position.iteration != saved_iteration:
-        checkpoints.save(position.iteration, states, position.to_json())
+    states = mesh.whole(states)
+    if is_kept and position.iteration != saved_iteration:
+        _save(phase, session, states, position)
     return states, position
+
+
+def _save(phase: Phase, session: Session, states: PyTree, position: Position) -> None:
+    def save() -> None:
+        checkpoints = session.checkpoints(phase.name)
+        if checkpoints is not None:
+            checkpoints.save(position.iteration, states, position.to_json())
+
+    processes.first(save)
 
 
 def _first(phase: Phase, programs: lanes.Programs, position: Position) -> tuple[PyTree, Position]:
@@ -131,9 +160,10 @@ def _chunk(
         report.frozen(int(lane), position.iteration, count, metrics, finite, states)
         for lane in np.flatnonzero(alive & ~healthy)
     ]
-    if session.directory is not None:
-        for entry in frozen:
-            faults.record(session.directory, phase, position.iteration, entry, states)
+    if frozen:
+        good = mesh.whole(states)
+        for entry in frozen if session.directory is not None else ():
+            faults.record(session.directory, phase, position.iteration, entry, good)
     after = dataclasses.replace(
         position,
         iteration=position.iteration + count,
@@ -142,8 +172,7 @@ def _chunk(
         last_metrics=report.last(metrics, healthy, position.last_metrics),
     )
     records = report.records(phase, position, after, metrics)
-    for sink in session.sinks:
-        sink.write(records)
+    processes.first(lambda: [sink.write(records) for sink in session.sinks] and None)
     _show(phase, session, position, after, healthy)
     return states, after
 

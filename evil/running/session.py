@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from evil.running import processes
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
 from evil.running.phase import Phase
@@ -15,7 +16,10 @@ from evil.running.sinks import Sink
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """One process working on one run. `Session()` keeps everything in memory."""
+    """One process working on one run. `Session()` keeps everything in memory.
+
+    Of several processes, the first one alone has a directory and sinks.
+    """
 
     directory: RunDirectory | None = None
     sinks: tuple[Sink, ...] = ()
@@ -24,6 +28,12 @@ class Session:
     checkpoint_interval_s: float = 60.0
     keep: int = 2  # checkpoints per phase
     watch: Callable[[Phase], None] = lambda phase: None  # told of every phase before it begins
+
+    def is_stopping(self) -> bool:
+        """Whether any process of the run was asked to stop."""
+        if processes.anybody(self.stop.requested):
+            self.stop.request()
+        return self.stop.requested
 
     def checkpoints(self, phase: str) -> Checkpoints | None:
         """Where the states of a phase are kept, if anywhere."""

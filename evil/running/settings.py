@@ -11,15 +11,29 @@ from typing import Any
 import jax
 
 from evil.errors import UserError, unknown
+from evil.running import processes
 
+DETERMINISTIC = "xla_gpu_deterministic_ops"
 KINDS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}  # of devices, and what JAX calls them
 
 
-def prepare(devices: str | None = None) -> None:
+def prepare(
+    devices: str | None = None, *, is_shared: bool = False, is_deterministic: bool = False
+) -> None:
     """Use all cores, keep compiled programs between processes, and multiply in full float32.
 
-    `devices` says which to use instead, as `cpu:2`, `gpu:4` or `gpu`.
+    `devices` says which to use instead, as `cpu:2`, `gpu:4` or `gpu`: in each process, if there are
+    several, which only a command that `is_shared` may have.
     """
+    if is_deterministic:
+        use_deterministic_operations()
+    if processes.asked_for():
+        if not is_shared:
+            raise UserError(
+                "this command runs in one process, but the environment asks for several: unset "
+                f"{', '.join(processes.VARIABLES)}, or start it without srun."
+            )
+        processes.join()
     if devices is None:
         use_all_cores()
     else:
@@ -52,6 +66,16 @@ def use_devices(wanted: str) -> None:
         raise UserError(f"--devices {wanted}: JAX finds no {kind} here.") from error
     if count is not None and there < count:
         raise UserError(f"--devices {wanted}: expected {count} devices, found {there}.")
+
+
+def use_deterministic_operations() -> None:
+    """Give up GPU operations whose sums come out in another order every time; before JAX starts.
+
+    Scatters and reductions are then slower. A CPU has no such operations.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{DETERMINISTIC}=true".strip()
 
 
 def use_all_cores() -> None:
@@ -99,7 +123,9 @@ def use_compilation_cache() -> Path | None:
 def use_full_precision() -> None:
     """Stop accelerators from rounding float32 products to TF32 or bfloat16.
 
-    Physics, golden numbers and value targets do not survive ten bits of mantissa.
+    Physics, golden numbers and value targets do not survive ten bits of mantissa. This is the whole
+    policy: what may be less precise says so in its own config, as discriminators do, which then
+    multiply in bfloat16 whatever is said here.
     """
     if jax.default_backend() != "cpu":
         jax.config.update("jax_default_matmul_precision", "highest")

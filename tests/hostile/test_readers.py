@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,18 @@ def make_demonstrations(folder: Path) -> Path:
 def make_minari(folder: Path) -> Path:
     demos, _ = files.load(make_demonstrations(folder), SPEC)
     return minari.save(folder / "data-v0", demos, SPEC, name="data-v0") / "data" / minari.FILE
+
+
+def make_pickle(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    expert = {
+        "expert_obsv": rng.normal(size=(2, 4, 2)).astype(np.float32),
+        "expert_actions": rng.integers(3, size=(4, 2)).astype(np.int32),
+        "expert_rewards": np.zeros((4, 2)),
+        "expert_dones": np.zeros((4, 2), bool),
+    }
+    (folder / "expert.pkl").write_bytes(pickle.dumps(expert))
+    return folder / "expert.pkl"
 
 
 def make_weights(folder: Path) -> Path:
@@ -115,6 +128,7 @@ READERS = {
         make_demonstrations, (mutations.archive,), lambda path: demonstrations.load(path)
     ),
     "minari": Reader(make_minari, (GARBLED,), lambda path: demonstrations.load(path.parent, SPEC)),
+    "pickle": Reader(make_pickle, (GARBLED,), lambda path: demonstrations.load(path, SPEC)),
     "weights": Reader(
         make_weights, (GARBLED, mutations.safetensors), lambda path: weights.load(path, LIKE)
     ),

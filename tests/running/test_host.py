@@ -118,6 +118,21 @@ def test_peak_memory_is_megabytes():
     assert 50 < memory.peak_memory_mb() < 50_000  # a process with JAX in it
 
 
+@pytest.mark.parametrize("flags", ["", "--xla_cpu_enable_fast_math=false"])
+def test_deterministic_operations_are_asked_for_before_jax_starts(flags):
+    program = (
+        "import os, sys, jax; from evil.running import command; "
+        "sys.argv[1:] = ['--devices', 'cpu:1', '--deterministic_ops']\n"
+        "command.main(lambda: print(os.environ['XLA_FLAGS'], jax.numpy.ones(3).sum()))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": flags},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr  # XLA knows the flag, on a CPU too
+    assert found.stdout.split() == [*flags.split(), "--xla_gpu_deterministic_ops=true", "3.0"]
+
+
 def test_devices_are_those_that_were_asked_for():
     # In a process of its own: this one has its devices.
     program = (

@@ -107,6 +107,15 @@ def test_static_fields_are_run_one_after_the_other(tmp_path):
     assert {row["phase"] for row in summary_of(path)["lanes"]} == {"bc-0", "bc-1"}
 
 
+def test_reinforcement_learning_needs_no_expert():
+    alone = presets.recovery("MountainCar-v0", "smoke", irl_plus=True)
+    swept = ("learner.learning_rate=1e-4,1e-3",)
+    found = sweep.study(sweep.Config(what="rl", study=alone, sweep=swept))
+    assert found.groups[0].study.problem.demos.length.size == 0
+    with pytest.raises(UserError, match="no expert is shipped"):
+        sweep.study(sweep.Config(study=alone, sweep=swept))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -234,9 +234,8 @@ def make(config: Config, env: Environment) -> RewardModel:
         else:
             both = jax.tree.map(lambda e, a: jnp.concatenate([e, a]), expert, agent)
             judged = z(both, key_dropout)
-            fit = logits.loss(
-                config.loss, *jnp.split(judged, 2), prior=hyper.prior, margin=hyper.margin
-            )
+            halves = jnp.split(judged, 2)
+            fit = logits.loss(config.loss, *halves, prior=hyper.prior, margin=hyper.margin)
         line = mix(expert, agent, jax.random.uniform(key_line, size))
         slopes = jax.grad(lambda x: z(dataclasses.replace(line, x=x)).sum())(line.x)
         penalty = gradient_penalty(slopes, hyper.gradient_target)
@@ -261,9 +260,8 @@ def make(config: Config, env: Environment) -> RewardModel:
         now = params(state)
         found = contrast.metrics(*(paid(now, seen) for seen in rows))
         singular = spectral.follow(state.network, state.singular) if config.spectral else ()
-        grads, metrics = jax.grad(loss, has_aux=True)(
-            state.network, singular, *rows, hyper, key_loss
-        )
+        seen = (state.network, singular, *rows, hyper, key_loss)
+        grads, metrics = jax.grad(loss, has_aux=True)(*seen)
         step = {"rate": hyper.learning_rate, "decay": hyper.weight_decay}
         network, opt_state = descend(ADAM, grads, state.optimiser, state.network, **step)
         state = dataclasses.replace(state, network=network, singular=singular, moments=moments)

@@ -20,6 +20,8 @@ with contextlib.suppress(OSError):  # without a cache the tests are slower, not 
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE.resolve()))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+if "--runslow" not in sys.argv:  # what runs for seconds costs less to run than to optimise
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")  # so that lanes have somewhere to spread
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -217,14 +217,17 @@ def _made(machine: Machine, does: str, arguments: tuple[Any, ...]) -> Any:
         return Array(_of_state(machine, state))
     if does == "dict" and len(arguments) == 1 and isinstance(arguments[0], dict):
         return arguments[0]
-    if does == "bytes" and not arguments:
-        return b""
     if does == "bytes":
-        text, codec = arguments
-        if isinstance(text, str) and codec == "latin1":
-            machine.charge(len(text))
-            return text.encode("latin1")
+        return _bytes(machine, *arguments)
     raise Refused(f"a call that should make {does} has other arguments")
+
+
+def _bytes(machine: Machine, text: Any = "", codec: Any = "latin1") -> bytes:
+    """What text of one byte a letter stands for."""
+    if not isinstance(text, str) or codec != "latin1":
+        raise Refused("a call that should make bytes has other arguments")
+    machine.charge(len(text))
+    return text.encode("latin1")
 
 
 def _build(machine: Machine) -> None:

@@ -52,8 +52,9 @@ def race_devices(
         for turn in range(turns):
             # Each begins every other pair, so that neither always runs on the warmer machine.
             for devices in DEVICES if turn % 2 else DEVICES[::-1]:
-                assert racers[devices].stdin is not None
-                _say(racers[devices].stdin, "turn")
+                stdin = racers[devices].stdin
+                assert stdin is not None
+                _say(stdin, "turn")
                 seconds[devices].append(float(_answer(racers[devices])))
     pairs = zip(*seconds.values(), strict=True)
     return {

@@ -36,7 +36,7 @@ def shown(entry: dict[str, Any]) -> str:
     return f"state{entry['path']} of type {entry['dtype']}{entry['shape']}"
 
 
-def write(folder: Path, leaves: Sequence[jax.Array]) -> None:
+def write(folder: Path, leaves: Sequence[Any]) -> None:
     """Write the leaves into a new folder, whose path must be absolute; from this process alone."""
     from orbax import checkpoint
 

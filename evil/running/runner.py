@@ -162,8 +162,9 @@ def _chunk(
     ]
     if frozen:
         good = mesh.whole(states)
-        for entry in frozen if session.directory is not None else ():
-            faults.record(session.directory, phase, position.iteration, entry, good)
+        if session.directory is not None:
+            for entry in frozen:
+                faults.record(session.directory, phase, position.iteration, entry, good)
     after = dataclasses.replace(
         position,
         iteration=position.iteration + count,

@@ -16,7 +16,7 @@ python scripts/benchmark.py tabular               a gradient on gridworld50, and
 python scripts/benchmark.py startup               import and --help
 
 Figures that are compared take turns, in one process or in two that wait for each other.
-`evil/experiments/regressions.py` says what a regression is.
+`evil/benchmarks/regressions.py` says what a regression is.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def measure(
         raise UserError("--compare is for suite.")
     old = None
     if compare is not None:
-        from evil.experiments import regressions
+        from evil.benchmarks import regressions
 
         old = regressions.read(compare)  # a wrong file is refused before anything is measured
     found = {"benchmark": what} | measured(
@@ -79,7 +79,7 @@ def measure(
     )  # fmt: skip
     slower = []
     if old is not None:
-        from evil.experiments import regressions
+        from evil.benchmarks import regressions
 
         found["compared"] = regressions.compare(found, old)
         slower = [name for name, one in found["compared"].items() if one["is_regression"]]
@@ -100,52 +100,31 @@ def measured(
     budget_s: float,
 ) -> dict[str, Any]:
     """One measurement."""
-    from evil.experiments import (
-        benchmark,
-        benchmark_commands,
-        benchmark_devices,
-        benchmark_sac,
-        benchmark_scaling,
-        benchmark_suite,
-        benchmark_tabular,
-        benchmark_targets,
+    from evil.benchmarks import (
+        commands,
+        devices,
+        programs,
+        sac,
+        scaling,
+        suite,
+        tabular,
+        targets,
     )
 
-    def sac() -> dict[str, Any]:
-        return {
-            "update": benchmark_sac.update_cost(env),
-            "lanes": benchmark_sac.lanes(),
-            "replay": benchmark_sac.large_replay(env),
-        }
-
-    def devices() -> dict[str, Any]:
-        race = benchmark_devices.race_devices
-        return {
-            "env": env,
-            "irl_plus": race("irl_plus", env, turns, preset),
-            "stepping": race("stepping", env, turns, preset, "spring"),
-        }
-
-    def faults() -> dict[str, Any]:
-        return {
-            "checkpoints": benchmark_targets.checkpoints(env, preset),
-            "resumption": benchmark_targets.resumption(RUN_IRL, env, preset),
-        }
-
     return {
-        "suite": lambda: benchmark_suite.suite(env, preset, turns),
-        "scaling": lambda: benchmark_scaling.scaling(env, budget_s, turns),
-        "devices": devices,
-        "seeds": lambda: benchmark_targets.seeds(RUN_IRL, env, num_seeds, preset),
-        "faults": faults,
-        "throughput": lambda: benchmark.throughput(env),
-        "paper": lambda: benchmark.paper(env),
-        "reliability": lambda: benchmark.reliability(env, num_seeds),
-        "generation": lambda: benchmark.generation(env),
-        "recovery": lambda: benchmark_commands.recovery(RUN_IRL, env, num_seeds, num_demos),
-        "sac": sac,
-        "tabular": lambda: benchmark_tabular.fits("gridworld50"),
-        "startup": lambda: benchmark_commands.startup(SCRIPTS),
+        "suite": lambda: suite.suite(env, preset, turns),
+        "scaling": lambda: scaling.scaling(env, budget_s, turns),
+        "devices": lambda: devices.comparison(env, turns, preset),
+        "seeds": lambda: targets.seeds(RUN_IRL, env, num_seeds, preset),
+        "faults": lambda: targets.faults(RUN_IRL, env, preset),
+        "throughput": lambda: programs.throughput(env),
+        "paper": lambda: programs.paper(env),
+        "reliability": lambda: programs.reliability(env, num_seeds),
+        "generation": lambda: programs.generation(env),
+        "recovery": lambda: commands.recovery(RUN_IRL, env, num_seeds, num_demos),
+        "sac": lambda: sac.costs(env),
+        "tabular": lambda: tabular.fits("gridworld50"),
+        "startup": lambda: commands.startup(SCRIPTS),
     }[what]()
 
 

@@ -61,10 +61,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shaping": BASE | WORLD | MODELS | LEARNING | ALGORITHMS,
     "running": BASE | WORLD | MODELS | LEARNING | ALGORITHMS | {"shaping"},
     "experiments": BASE | WORLD | MODELS | LEARNING | ALGORITHMS | {"shaping", "running"},
+    "benchmarks": BASE
+    | WORLD
+    | MODELS
+    | LEARNING
+    | ALGORITHMS
+    | {"shaping", "running", "experiments"},
 }
 
 # Whoever may do what the runner does.
-COMPILES_AND_PRINTS = ("evil/running/", "evil/experiments/", "scripts/")
+COMPILES_AND_PRINTS = ("evil/running/", "evil/experiments/", "evil/benchmarks/", "scripts/")
 WRITES_FILES = (
     *COMPILES_AND_PRINTS,
     "evil/atomic.py",

@@ -39,6 +39,14 @@ def seeds(script: Path, env: str = "cartpole", many: int = 32, preset: str = "qu
     return {"env": env, "seconds": seconds, "many_over_one": seconds[many] / seconds[1]}
 
 
+def faults(script: Path, env: str, preset: str) -> dict[str, Any]:
+    """What it costs to be ready for them."""
+    return {
+        "checkpoints": checkpoints(env, preset),
+        "resumption": resumption(script, env, preset),
+    }
+
+
 def checkpoints(env: str = "hopper", preset: str = "quick", repeats: int = 5) -> dict[str, Any]:
     """Seconds of a checkpoint of the game after one iteration, and its share of wall time."""
     config = presets.recovery(env, preset, irl_plus=True)

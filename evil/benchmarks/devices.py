@@ -3,7 +3,7 @@
 A process cannot have one device and two, so each has its own, compiles, and then waits: it does one
 turn for every line that it is sent, and answers with the seconds. The other one is idle meanwhile.
 
-    python -m evil.experiments.benchmark_devices --devices cpu:2 irl_plus hopper
+    python -m evil.benchmarks.devices --devices cpu:2 irl_plus hopper
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import IO, Any
 import jax
 
 from evil import environments
+from evil.benchmarks.programs import random_stepping
+from evil.benchmarks.timing import Contestant, driven
 from evil.errors import UserError, unknown
 from evil.experiments import presets, recover
-from evil.experiments.benchmark import random_stepping
-from evil.experiments.timing import Contestant, driven
 from evil.learners import ppo
 from evil.running import command
 from evil.running.runner import Phase
@@ -32,6 +32,15 @@ from evil.seams import Algorithm, Key, Metrics, PyTree
 
 DEVICES = ("cpu:1", "cpu:2")
 READY = "ready"
+
+
+def comparison(env_name: str, turns: int, preset: str) -> dict[str, Any]:
+    """Of the main study's game, and of stepping on the spring backend."""
+    return {
+        "env": env_name,
+        "irl_plus": race_devices("irl_plus", env_name, turns, preset),
+        "stepping": race_devices("stepping", env_name, turns, preset, "spring"),
+    }
 
 
 def race_devices(

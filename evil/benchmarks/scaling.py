@@ -11,10 +11,10 @@ from typing import Any
 import jax
 
 from evil import environments
+from evil.benchmarks.devices import race_devices
+from evil.benchmarks.programs import random_stepping
+from evil.benchmarks.timing import Contestant, driven, prepare, turns_of
 from evil.experiments import presets
-from evil.experiments.benchmark import random_stepping
-from evil.experiments.benchmark_devices import race_devices
-from evil.experiments.timing import Contestant, driven, prepare, turns_of
 from evil.learners import alone, ppo
 from evil.rewards import fixed
 from evil.running.runner import Phase

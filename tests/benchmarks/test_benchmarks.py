@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evil.benchmarks import devices, regressions, roofline, scaling, timing
+from evil.benchmarks.suite import REFERENCE, relative
 from evil.errors import UserError
-from evil.experiments import benchmark_devices, benchmark_scaling, regressions, roofline, timing
-from evil.experiments.benchmark_suite import REFERENCE, relative
 from scripts import benchmark
 
 
@@ -121,16 +121,16 @@ def test_the_script_flags_what_has_become_slower(tmp_path, monkeypatch, capsys):
 
 
 def test_a_series_ends_when_its_time_is_spent():
-    found = benchmark_scaling.over_environments("cartpole", (2, 4), 1e3, turns=1, num_steps=2)
+    found = scaling.over_environments("cartpole", (2, 4), 1e3, turns=1, num_steps=2)
     assert [entry["count"] for entry in found["series"]] == [2, 4] and not found["not_reached"]
     assert all(entry["env_steps_per_s"] > 0 for entry in found["series"])
-    found = benchmark_scaling.over_environments("cartpole", (2, 4, 8), 0.0, turns=1, num_steps=2)
+    found = scaling.over_environments("cartpole", (2, 4, 8), 0.0, turns=1, num_steps=2)
     assert [entry["count"] for entry in found["series"]] == [2] and found["not_reached"] == [4, 8]
 
 
 def test_one_device_and_two_take_turns():
-    found = benchmark_devices.race_devices("stepping", "cartpole", turns=3, preset="smoke")
+    found = devices.race_devices("stepping", "cartpole", turns=3, preset="smoke")
     assert {name: len(x) for name, x in found["seconds"].items()} == {"cpu:1": 3, "cpu:2": 3}
     assert found["two_over_one"] > 0
     with pytest.raises(UserError, match="unknown work"):
-        benchmark_devices.race_devices("walking", "cartpole")
+        devices.race_devices("walking", "cartpole")

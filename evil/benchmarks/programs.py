@@ -10,11 +10,11 @@ from typing import Any
 import jax
 
 from evil import environments, registry
+from evil.benchmarks.timing import driven, prepare, race
 from evil.demonstrations import catalogue
 from evil.environments import episodes
 from evil.evaluation.episodes import random_policy
 from evil.experiments import measure, presets, shape
-from evil.experiments.timing import driven, prepare, race
 from evil.imitation import irl
 from evil.learners import alone, ppo, replay, rollout
 from evil.rewards import fixed

@@ -8,10 +8,10 @@ import jax
 from jax import Array
 
 from evil import registry
+from evil.benchmarks.timing import driven, prepare, race
 from evil.config import override
 from evil.experiments import presets
 from evil.experiments.problem import read_problem
-from evil.experiments.timing import driven, prepare, race
 from evil.running.runner import Phase
 from evil.tabular import planning, trajectories, worlds
 from evil.tabular.fitting import Task

@@ -11,13 +11,22 @@ import jax.numpy as jnp
 from jax.interpreters import partial_eval
 
 from evil import environments
+from evil.benchmarks.timing import prepare, race
 from evil.experiments import sizes_sac
-from evil.experiments.timing import prepare, race
 from evil.learners import sac, soft
 from evil.networks import actor_critic
 from evil.networks.critics import Critics
 from evil.rewards import fixed
 from evil.seams import Environment, PyTree
+
+
+def costs(env_name: str) -> dict[str, Any]:
+    """Of an update, of lanes side by side, and of a replay of a million rows."""
+    return {
+        "update": update_cost(env_name),
+        "lanes": lanes(),
+        "replay": large_replay(env_name),
+    }
 
 
 def products(jaxpr: Any) -> list[Any]:

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from evil.benchmarks.suite import REFERENCE, relative
 from evil.errors import UserError
-from evil.experiments.benchmark_suite import REFERENCE, relative
 from evil.running import files
 
 MARGIN = 0.05

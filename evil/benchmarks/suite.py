@@ -15,11 +15,11 @@ from typing import Any
 import jax
 
 from evil import environments
+from evil.benchmarks.programs import random_stepping
+from evil.benchmarks.roofline import large_product, product_flops
+from evil.benchmarks.timing import Contestant, driven, prepare, turns_of
 from evil.demonstrations import catalogue
 from evil.experiments import presets, shape, sizes_sac
-from evil.experiments.benchmark import random_stepping
-from evil.experiments.roofline import large_product, product_flops
-from evil.experiments.timing import Contestant, driven, prepare, turns_of
 from evil.imitation import irl
 from evil.learners import ppo, sac
 from evil.rewards import fixed

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from evil.experiments.timing import Contestant, prepare
+from evil.benchmarks.timing import Contestant, prepare
 from evil.seams import PyTree
 
 SIZE = 1024  # rows and columns of the large product

@@ -20,7 +20,7 @@ from evil.running.runner import run
 from tests.running import together
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 400  # that a pair may take on a busy machine
+SECONDS = 900  # that a pair may take on a busy machine
 
 
 def start_pair(command: Callable[[int], list[str | Path]]) -> list[subprocess.CompletedProcess]:

@@ -16,7 +16,12 @@ from evil.seams import Environment, Spec, Transition
 from tests.rewards.blobs import DEMOS, ENV, SPEC, rows
 
 SMALL = Config(
-    hidden=(8,), batch_size=32, learning_rate=1e-2, weight_decay=0.0, gradient_penalty=0.1
+    hidden=(8,),
+    shaping_hidden=(6,),
+    batch_size=32,
+    learning_rate=1e-2,
+    weight_decay=0.0,
+    gradient_penalty=0.1,
 )
 VARIANTS = {
     "mixup": {"loss": "mixup", "reward": "dail", "input_dropout": 0.1, "dropout": 0.1},
@@ -69,7 +74,7 @@ def test_the_shaped_logit_by_hand():
     mean, std = (np.asarray(params[name]) for name in ("mean", "std"))
     x = (np.concatenate([seen.obs, seen.action], 1) - mean) / std
     after = (np.asarray(seen.next_obs) - mean[:2]) / std[:2]
-    g, h = MLP((), 1, "relu"), MLP((8,), 1, "relu")
+    g, h = MLP((8,), 1, "relu"), MLP((6,), 1, "relu")
     expected = (
         apply(g, params["network"]["g"], x)[:, 0]
         + 0.99 * np.array([1, 0, 1]) * apply(h, params["network"]["h"], after)[:, 0]

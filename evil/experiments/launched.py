@@ -35,7 +35,9 @@ def check(config: sweep.Config) -> None:
         raise UserError("--launcher starts processes itself: expected a single one to begin with.")
     if not config.launcher and (config.launcher_options or config.jobs != 1):
         raise UserError("--launcher_options and --jobs are for --launcher.")
-    launchers.options(config.launcher_options)
+    given = launchers.options(config.launcher_options)
+    if config.launcher:
+        launchers.check(config.launcher, given)
 
 
 def carry_out(

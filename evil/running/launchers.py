@@ -59,17 +59,28 @@ def options(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def check(name: str, given: Mapping[str, Any]) -> None:
+    """UserError if there is no such launcher, or not what it needs."""
+    if name not in PACKAGES:
+        raise unknown("launcher", name, PACKAGES)
+    package = PACKAGES[name]
+    if package and importlib.util.find_spec(package) is None:
+        raise UserError(f"--launcher {name} needs the {package} package: pip install {package}")
+    is_slurm = name == "submitit" and given.get("cluster", "slurm") == "slurm"
+    if is_slurm and shutil.which("sbatch") is None:
+        raise UserError(
+            "--launcher submitit finds no Slurm here: expected sbatch, or, to run on this machine, "
+            "--launcher local."
+        )
+
+
 def make(name: str, given: Mapping[str, Any], folder: Path) -> Launcher:
     """A launcher by name; UserError if its package is not there, or does not know an option.
 
     `given` are options of submitit's `update_parameters` and, as `cluster`, of its executor, or of
     `ray.remote` and, as `address`, of `ray.init`. `folder` is for the launcher's own files.
     """
-    if name not in PACKAGES:
-        raise unknown("launcher", name, PACKAGES)
-    package = PACKAGES[name]
-    if package and importlib.util.find_spec(package) is None:
-        raise UserError(f"--launcher {name} needs the {package} package: pip install {package}")
+    check(name, given)
     if name == "local":
         if given:
             raise UserError(f"the launcher local has no option {next(iter(given))}.")
@@ -150,11 +161,6 @@ def _submitit(given: dict[str, Any], folder: Path) -> Launcher:
     """Jobs of Slurm; or of another executor of submitit, as `cluster` says."""
     submitit: Any = importlib.import_module("submitit")
     cluster = given.pop("cluster", "slurm")
-    if cluster == "slurm" and shutil.which("sbatch") is None:
-        raise UserError(
-            "--launcher submitit finds no Slurm here: expected sbatch, or, to run on this machine, "
-            "--launcher local."
-        )
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
     executor.update_parameters(**given)
 

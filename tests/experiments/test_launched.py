@@ -89,5 +89,6 @@ def test_what_cannot_be_launched_is_refused(changes, said):
 def test_a_missing_package_is_named_before_there_is_a_run(monkeypatch):
     monkeypatch.setattr(launchers.importlib.util, "find_spec", lambda package: None)
     usual = presets.recovery("gridworld", "smoke", irl_plus=True)
+    config = sweep.Config(what="bc", sweep=("bc.batch_size=8,16",), launcher="ray", study=usual)
     with pytest.raises(UserError, match="--launcher ray needs the ray package"):
-        sweep.study(sweep.Config(what="bc", launcher="ray", study=usual))
+        sweep.study(config)

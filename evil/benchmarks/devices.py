@@ -116,7 +116,7 @@ def stepping(env_name: str, preset: str, backend: str | None) -> Contestant:
     learner = presets.recovery(env_name, preset, irl_plus=True).algorithm.learner
     assert isinstance(learner, ppo.Config)
     env = environments.make(env_name, backend)
-    advance, state = random_stepping(env, learner.num_envs // 2, learner.num_steps)
+    advance, _ = random_stepping(env, learner.num_envs // 2, learner.num_steps)
 
     def init(key: Key, data: PyTree) -> PyTree:
         del data
@@ -129,7 +129,6 @@ def stepping(env_name: str, preset: str, backend: str | None) -> Contestant:
         del data
         return advance(state), {}
 
-    del state
     phase = Phase(
         name="stepping",
         algorithm=Algorithm(init, step, lambda state: state, lambda state: (), 0),

@@ -41,14 +41,14 @@ def large_product() -> tuple[Contestant, float]:
 def _flops(jaxpr: Any) -> float:
     total = 0.0
     for equation in jaxpr.eqns:
-        name, parts = equation.primitive.name, _parts(equation)
+        name, inner = equation.primitive.name, parts(equation)
         if name == "dot_general":
             total += _of_product(equation)
         elif name == "cond":  # one of its branches
-            total += max(map(_flops, parts))
+            total += max(map(_flops, inner))
         else:
             times = equation.params["length"] if name == "scan" else 1
-            total += times * sum(map(_flops, parts))
+            total += times * sum(map(_flops, inner))
     return total
 
 
@@ -59,7 +59,7 @@ def _of_product(equation: Any) -> float:
     return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[i] for i in contracting)
 
 
-def _parts(equation: Any) -> list[Any]:
+def parts(equation: Any) -> list[Any]:
     """The programs inside an equation."""
     leaves = jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns"))
     inner = [getattr(part, "jaxpr", part) for part in leaves]

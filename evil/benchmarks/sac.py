@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.interpreters import partial_eval
 
 from evil import environments
+from evil.benchmarks import roofline
 from evil.benchmarks.timing import prepare, race
 from evil.experiments import sizes_sac
 from evil.learners import sac, soft
@@ -35,10 +36,8 @@ def products(jaxpr: Any) -> list[Any]:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             found.append(equation)
-        for part in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns")):
-            inner = getattr(part, "jaxpr", part)
-            if hasattr(inner, "eqns"):
-                found += products(inner)
+        for part in roofline.parts(equation):
+            found += products(part)
     return found
 
 

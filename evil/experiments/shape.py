@@ -293,8 +293,7 @@ def _worlds(config: Config, env: Environment) -> PyTree:
 
 def _shipped(env: Environment) -> tuple[Demonstrations | None, float | None, float | None]:
     """Demonstrations, and the returns of the expert and of random actions, if there are any."""
-    place = catalogue.directory(env.spec.name, env.spec.backend)
-    if not (place / catalogue.CARD).is_file():
+    if not catalogue.has(env.spec):
         return None, None, None
     demos, card = catalogue.demonstrations(env.spec)
     return demos, card["return_mean"], card["random_return_mean"]

@@ -79,9 +79,9 @@ class Config:
     @property
     def fresh_learner(self) -> choice.AnyConfig:
         """The learner of fresh policies: that of the game but for its restarts and expert rows."""
-        learner = self.algorithm.learner
+        learner = self.algorithm.learner.alone
         if not isinstance(learner, ppo.Config):
-            return learner.alone
+            return learner
         return dataclasses.replace(learner, final_restart_rate=self.restart_rate)
 
 

@@ -1,9 +1,8 @@
 """Proximal policy optimisation, for discrete and continuous actions alike.
 
-    L(θ) = -E min(ρ A, clip(ρ, 1-ε, 1+ε) A) + c_v L_V - c_e H,    ρ = π_θ(a|s) / π_old(a|s)
-
-One `step` is one rollout and the epochs of minibatch updates on it. The rewards are those of the
-`Score` given to `make`; its parameters are an argument of `step`.
+One `step` is one rollout and the epochs of minibatch updates on it; their objective is in
+`evil.learners.proximal`. The rewards are those of the `Score` given to `make`; its parameters are
+an argument of `step`.
 
 Reference: schulman2017ppo
 """
@@ -12,20 +11,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
-from evil import descent, normalise, schedules
+from evil import normalise, schedules
 from evil.environments import episodes
 from evil.errors import at_least
-from evil.learners import estimates, losses, minibatches, policies, returns, rollout, scoring
+from evil.learners import (
+    estimates,
+    minibatches,
+    policies,
+    proximal,
+    returns,
+    rollout,
+    scoring,
+)
 from evil.networks import actor_critic
-from evil.networks.actor_critic import ActorCritic
 from evil.networks.mlp import apply
-from evil.pytrees import merge_leading, pytree, traced
+from evil.pytrees import pytree, traced
 from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Transition
 
 
@@ -78,6 +85,20 @@ class Config:
     final_restart_rate: float = 0.0
     """Probability per step with which every other environment starts anew, to practise beginnings;
     it rises from 0 over `anneal_iterations` as the fourth power of time. Traced."""
+    cloning_batch: int = 0
+    """Steps of the expert that the actor is to imitate, too, in every minibatch; 0: none."""
+    cloning_weight: float = 1.0
+    """Weight of their negative log-likelihood in the loss. Traced."""
+
+    @property
+    def reads_expert(self) -> bool:
+        """Whether it needs the demonstrations, besides a reward."""
+        return self.cloning_batch > 0
+
+    @property
+    def alone(self) -> Config:
+        """The same without the expert."""
+        return dataclasses.replace(self, cloning_batch=0)
 
 
 @pytree
@@ -94,6 +115,7 @@ class Hyper:
     value_coefficient: Array
     max_gradient_norm: Array
     final_restart_rate: Array
+    cloning_weight: Array
 
 
 @pytree
@@ -111,82 +133,19 @@ class State:
     key: Key
 
 
-def optimiser(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam on clipped gradients, without the step size, which `improve` applies."""
-    return optax.chain(
-        optax.clip_by_global_norm(hyper.max_gradient_norm), optax.scale_by_adam(eps=1e-5)
-    )
-
-
 def annealed(config: Config, state: State, first: Array | float, last: Array | float) -> Array:
     """What falls or rises from `first` to `last` in the course of the annealing."""
     return schedules.annealed(first, last, config.anneal_iterations, state.iteration)
-
-
-def loss(
-    network: PyTree,
-    module: ActorCritic,
-    batch: estimates.Batch,
-    hyper: Hyper,
-    config: Config,
-    key: Key,
-) -> tuple[Array, Metrics]:
-    """The PPO objective on one minibatch `[N]`: loss and diagnostics."""
-    outputs, values = apply(module, network, batch.obs)
-    log_prob = module.family.log_prob(outputs, batch.latent)
-    advantage = batch.advantage
-    if config.normalise_advantages:
-        advantage = losses.standardise(advantage)
-    policy_loss = losses.clipped_surrogate(log_prob, batch.log_prob, advantage, clip=hyper.clip)
-    if config.clip_values:
-        value_loss = losses.clipped_value_error(values, batch.value, batch.target, clip=hyper.clip)
-    else:
-        value_loss = losses.value_error(values, batch.target)
-    entropy = module.family.entropy(outputs, key).mean()
-    total = policy_loss + hyper.value_coefficient * value_loss
-    return total - hyper.entropy_coefficient * entropy, {
-        "learner/policy_loss": policy_loss,
-        "learner/value_loss": value_loss,
-        "learner/entropy": entropy,
-        "learner/approximate_kl": losses.approximate_kl(log_prob, batch.log_prob),
-    }
-
-
-def improve(
-    state: State, module: ActorCritic, batch: estimates.Batch, config: Config, key: Key
-) -> tuple[PyTree, optax.OptState, Metrics]:
-    """All epochs of minibatch steps on one rollout; diagnostics are means over the steps."""
-    hyper = state.hyper
-    rate = annealed(config, state, hyper.learning_rate, hyper.final_learning_rate)
-    bonus = annealed(config, state, hyper.entropy_coefficient, hyper.final_entropy_coefficient)
-    hyper = dataclasses.replace(hyper, entropy_coefficient=bonus)
-    transform = optimiser(hyper)
-    gradient = jax.grad(loss, has_aux=True)
-
-    def descend(carry: PyTree, rows: estimates.Batch, key: Key) -> tuple[PyTree, Metrics]:
-        network, opt_state = carry
-        grads, metrics = gradient(network, module, rows, hyper, config, key)
-        metrics["learner/gradient_norm"] = optax.tree.norm(grads)
-        return descent.descend(transform, grads, opt_state, network, rate=rate), metrics
-
-    (network, opt_state), metrics = minibatches.passes(
-        key,
-        descend,
-        (state.network, state.optimiser),
-        merge_leading(batch),
-        epochs=config.num_epochs,
-        minibatches=config.num_minibatches,
-    )
-    return network, opt_state, metrics | {"learner/learning_rate": rate}
 
 
 def make(config: Config, env: Environment, score: Score) -> Learner:
     """Bind PPO to an environment and to the form of a reward."""
     counts = ("num_envs", "num_steps", "num_epochs", "num_minibatches", "num_starts")
     at_least(1, **{name: getattr(config, name) for name in counts})
-    at_least(0, final_restart_rate=config.final_restart_rate)
+    counts = ("final_restart_rate", "cloning_batch", "cloning_weight")
+    at_least(0, **{name: getattr(config, name) for name in counts})
     size = minibatches.rollout_size(config.num_envs, config.num_steps, config.num_minibatches)
-    scoring.check(score)
+    scoring.check(score, cloned=config.cloning_batch)
     prescribed = config.final_log_std is not None
     module = actor_critic.make(config.network, env.spec, prescribed=prescribed)
     family = module.family
@@ -201,10 +160,18 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         log_std = schedules.annealed(first, last, config.anneal_iterations, iteration)
         return actor_critic.prescribe(network, log_std)
 
+    def demonstrate(
+        reward_params: PyTree, observe: Callable[[Array], Array], key: Key
+    ) -> tuple[Array, Array]:
+        """Steps of the expert to clone, which come with the parameters of the reward."""
+        assert score.expert is not None
+        rows = score.expert(reward_params, key, config.cloning_batch)
+        return observe(rows.obs), rows.action
+
     def fresh(key: Key, hyper: Hyper, network: PyTree = None) -> dict[str, PyTree]:
         blank = jnp.zeros((1, *env.spec.obs_shape))
         params = module.init(key, blank) if network is None else network
-        return {"network": params, "optimiser": optimiser(hyper).init(params)}
+        return {"network": params, "optimiser": proximal.optimiser(hyper).init(params)}
 
     def init(key: Key, physics: PyTree = None, policy: PyTree = None) -> State:
         physics = jax.tree.map(jnp.asarray, env.params if physics is None else physics)
@@ -262,9 +229,24 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             discount=state.hyper.discount,
             lambda_=state.hyper.gae_lambda,
         )
-        params, opt_state, metrics = improve(state, module, batch, config, key_update)
+        hyper = state.hyper
+        rate = annealed(config, state, hyper.learning_rate, hyper.final_learning_rate)
+        bonus = annealed(config, state, hyper.entropy_coefficient, hyper.final_entropy_coefficient)
+        params, opt_state, metrics = proximal.improve(
+            state.network,
+            state.optimiser,
+            module,
+            batch,
+            dataclasses.replace(hyper, entropy_coefficient=bonus),
+            config,
+            key_update,
+            rate=rate,
+            demonstrate=functools.partial(demonstrate, reward_params, observe)
+            if config.cloning_batch
+            else None,
+        )
 
-        metrics |= scored | episodes.statistics(worlds)
+        metrics |= scored | episodes.statistics(worlds) | {"learner/learning_rate": rate}
         metrics["learner/explained_variance"] = returns.explained_variance(
             batch.value, batch.target
         )

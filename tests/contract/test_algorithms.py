@@ -170,7 +170,7 @@ ROWS = {
     ),
     "coupling": Row(
         irl.Config(
-            learner=PPO,
+            learner=dataclasses.replace(PPO, cloning_batch=4),
             reward=coupling.Config(max_rows=20, batch_size=8),
             updates_per_iteration=1,
             history="current",

@@ -9,10 +9,11 @@ import pytest
 
 from evil import schedules
 from evil.errors import UserError
-from evil.learners import estimates, ppo
+from evil.learners import estimates, ppo, proximal
 from evil.networks import actor_critic
 from evil.pytrees import take
 from evil.rewards import fixed
+from evil.seams import Transition
 from tests.learners.probes import SPECS, STATES, WORLDS, environment, train
 
 DISCOUNT = 0.8
@@ -247,7 +248,7 @@ def test_the_objective_adds_up(small):
     hyper = dataclasses.replace(
         state.hyper, value_coefficient=jnp.float32(0.3), entropy_coefficient=jnp.float32(0.7)
     )
-    total, parts = ppo.loss(state.network, module, batch, hyper, SMALL, jax.random.key(0))
+    total, parts = proximal.loss(state.network, module, batch, hyper, SMALL, jax.random.key(0))
     expected = (
         parts["learner/policy_loss"]
         + 0.3 * parts["learner/value_loss"]
@@ -255,6 +256,46 @@ def test_the_objective_adds_up(small):
     )
     np.testing.assert_allclose(total, expected, rtol=1e-6)
     assert 0 < parts["learner/entropy"] <= np.log(2) + 1e-6
+
+
+def test_a_policy_clones_beside_its_game():
+    def shown(params, key, num):
+        rows = jax.random.randint(key, (num,), 0, 2)
+        blank = jnp.zeros(num)
+        return Transition(
+            obs=STATES[rows],
+            action=1.5 - 2.0 * rows[:, None],
+            next_obs=STATES[rows],
+            reward=blank,
+            terminated=blank > 0,
+            truncated=blank > 0,
+        )
+
+    @jax.jit
+    def both(weight):
+        config = dataclasses.replace(CONFIG, cloning_batch=4)
+        learner = ppo.make(
+            config, environment("continuous"), dataclasses.replace(fixed.survival(), expert=shown)
+        )
+        state = learner.init(jax.random.key(0))
+        hyper = dataclasses.replace(state.hyper, cloning_weight=weight)
+
+        def advance(state, _):
+            state, _, metrics = learner.step(state, ())
+            return state, metrics["learner/cloning_loss"]
+
+        state = dataclasses.replace(state, hyper=hyper)
+        state, losses = jax.lax.scan(advance, state, length=20)
+        action, _ = learner.policy(state, deterministic=True).act(
+            learner.policy(state).params, STATES[:2], jax.random.key(1), ()
+        )
+        return losses, action[:, 0]
+
+    losses, action = both(1.0)
+    assert losses[-1] < losses[0] - 0.5
+    np.testing.assert_allclose(action, [1.5, -0.5], atol=0.2)
+    _, indifferent = both(0.0)
+    assert np.abs(indifferent - action).max() > 0.5
 
 
 def test_a_fresh_policy_in_the_same_worlds(small):
@@ -266,6 +307,12 @@ def test_a_fresh_policy_in_the_same_worlds(small):
     rest = dataclasses.replace(fresh, network=played.network, optimiser=played.optimiser)
     jax.tree.map(np.testing.assert_array_equal, *(jax.tree.leaves(s)[:-1] for s in (rest, played)))
     assert (jax.random.key_data(rest.key) == jax.random.key_data(played.key)).all()
+
+
+def test_what_is_cloned_must_be_there():
+    with pytest.raises(UserError, match="cloning_batch is 4, but this reward brings no"):
+        bind("discrete", dataclasses.replace(CONFIG, cloning_batch=4))
+    assert not dataclasses.replace(CONFIG, cloning_batch=4).alone.reads_expert
 
 
 def test_minibatches_must_divide_the_rollout():

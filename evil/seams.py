@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from jax import Array
 
+from evil.parallel import Parts
 from evil.pytrees import pytree, static
 
 PyTree: TypeAlias = Any
@@ -96,9 +97,8 @@ class Policy:
 class Score:
     """A reward as learners consume it: parameters come from outside, at every call.
 
-    `apply(params, carry, transitions [T, B]) -> (rewards [T, B], carry)`. Rewards without episode
-    memory have carry `()`; build those with `evil.rewards.memoryless`. `bonus` reads the same
-    parameters and is added after a learner has put the rewards into its own units.
+    `apply(params, carry, transitions [T, B]) -> (rewards [T, B], carry)`; without episode memory
+    the carry is `()`: see `evil.rewards.memoryless`. `bonus` is added in a learner's own units.
     """
 
     apply: Callable[[PyTree, PyTree, Transition], tuple[Array, PyTree]]
@@ -129,9 +129,9 @@ class Learner:
     step: Callable[[PyTree, PyTree], tuple[PyTree, Transition, Metrics]]
     # (state, reward params) -> state, rollout [T, B], metrics
     policy: Callable[..., Policy]  # (state, deterministic=False) -> Policy
-    reset_policy: Callable[[Key, PyTree], PyTree]
-    # (key, state) -> state: fresh networks, optimiser and schedules in the same worlds
+    reset_policy: Callable[[Key, PyTree], PyTree]  # (key, state) -> state: anew, in the same worlds
     steps_per_iteration: int  # environment steps in one call of `step`
+    parts: Parts = Parts()  # what devices may share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,4 +147,4 @@ class Algorithm:
     policy: Callable[..., Policy]  # (state, deterministic=False) -> Policy
     reward: Callable[[PyTree], PyTree]  # state -> parameters of the recovered reward, or ()
     steps_per_iteration: int  # environment steps in one call of `step`; 0 for offline methods
-    members: int = 1  # parts of a step that devices may share: see evil.parallel
+    parts: Parts = Parts()  # of a step, that devices may share

@@ -25,7 +25,8 @@ from evil.benchmarks.programs import random_stepping
 from evil.benchmarks.timing import Contestant, driven
 from evil.errors import UserError, unknown
 from evil.experiments import presets, recover
-from evil.learners import ppo
+from evil.learners import alone, ppo
+from evil.rewards import fixed
 from evil.running import command
 from evil.running.runner import Phase
 from evil.seams import Algorithm, Key, Metrics, PyTree
@@ -35,10 +36,11 @@ READY = "ready"
 
 
 def comparison(env_name: str, turns: int, preset: str) -> dict[str, Any]:
-    """Of the main study's game, and of stepping on the spring backend."""
+    """Of the main study's game, of its learner alone, and of stepping on the spring backend."""
     return {
         "env": env_name,
         "irl_plus": race_devices("irl_plus", env_name, turns, preset),
+        "ppo": race_devices("ppo", env_name, turns, preset),
         "stepping": race_devices("stepping", env_name, turns, preset, "spring"),
     }
 
@@ -48,7 +50,7 @@ def race_devices(
 ) -> dict[str, Any]:
     """Seconds of turns with one device and with two, and the median of their ratios by pairs.
 
-    `what` is irl_plus, one iteration of the game, or stepping, the bare environment.
+    `what` is irl_plus or ppo, one iteration of either, or stepping, the bare environment.
     """
     if what not in WORK:
         raise unknown("work", what, WORK)
@@ -108,6 +110,21 @@ def playing(env_name: str, preset: str, backend: str | None) -> Contestant:
     return driven(dataclasses.replace(phase, chunk=1))
 
 
+def learning(env_name: str, preset: str, backend: str | None) -> Contestant:
+    """One iteration of PPO on the real reward, whose worlds are divided among the devices."""
+    size, env = presets.size(env_name, preset), environments.make(env_name, backend)
+    learner = ppo.make(size.for_iterations(size.iterations), env, fixed.real())
+    phase = Phase(
+        name="ppo",
+        algorithm=alone.make(learner),
+        data=(),
+        keys=jax.random.split(jax.random.key(0), 1),
+        iterations=1,
+        chunk=1,
+    )
+    return driven(phase)
+
+
 def stepping(env_name: str, preset: str, backend: str | None) -> Contestant:
     """Steps of the bare environment under random actions, half of the worlds in each of two lanes.
 
@@ -140,7 +157,7 @@ def stepping(env_name: str, preset: str, backend: str | None) -> Contestant:
     return driven(phase)
 
 
-WORK = {"irl_plus": playing, "stepping": stepping}
+WORK = {"irl_plus": playing, "ppo": learning, "stepping": stepping}
 
 
 def serve() -> None:

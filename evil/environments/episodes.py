@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from evil import parallel
 from evil.pytrees import is_finite, pytree, select, take
 from evil.seams import Environment, Key, Metrics, PyTree, Step, Transition
 
@@ -71,7 +72,8 @@ def step(
     batch = state.obs.shape[0]
     key_step, key_start, key_cut = jax.random.split(key, 3)
     keys = jax.random.split(key_step, batch)
-    world, outcome = jax.vmap(env.step, (0, 0, 0, None))(keys, state.world, action, params)
+    advance = parallel.shared_vmap(env.step, (0, 0, 0, None), "worlds")
+    world, outcome = advance(keys, state.world, action, params)
 
     sound = jax.vmap(is_finite)((outcome.next_obs, outcome.reward))
     age = state.age + 1

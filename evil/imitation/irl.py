@@ -204,7 +204,7 @@ def make(config: Config, env: Environment) -> Algorithm:
             demos = dataclasses.replace(demos, reward=worth)
         return {"reward": params, "expert": demos} if has_expert else params
 
-    improve = parallel.shared_vmap(learner.step, (0, None))
+    improve = parallel.shared_vmap(learner.step, (0, None), "members")
 
     def begin(key: Key, demos: Demonstrations) -> PyTree:
         """A policy's first state."""
@@ -281,5 +281,5 @@ def make(config: Config, env: Environment) -> Algorithm:
         policy=policy,
         reward=lambda state: reward.params(state.reward),
         steps_per_iteration=collected,
-        members=config.population,
+        parts=dataclasses.replace(learner.parts, members=config.population),
     )

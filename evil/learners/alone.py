@@ -22,4 +22,5 @@ def make(learner: Learner) -> Algorithm:
         policy=learner.policy,
         reward=lambda state: (),
         steps_per_iteration=learner.steps_per_iteration,
+        parts=learner.parts,
     )

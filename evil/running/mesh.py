@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evil import parallel
+from evil.parallel import Parts
 from evil.running import leaves, processes
 from evil.running.phase import Phase
 from evil.seams import PyTree
@@ -121,23 +122,38 @@ def _is_sharding(value: Any) -> bool:
 def of(phase: Phase) -> Spread:
     """The lanes over the devices, and each lane's work among the idle ones."""
     devices = jax.local_devices() if processes.count() == 1 else jax.devices()
-    groups = min(phase.lanes, len(devices))
-    members = min(phase.algorithm.members, len(devices) // groups)
-    if processes.count() > 1:  # none of which may be left out
-        members = max(size for size in range(1, members + 1) if len(devices) % size == 0)
-        groups = len(devices) // members
+    shape = division(phase.lanes, phase.algorithm.parts, len(devices), processes.count())
     data = jax.tree.map(
         lambda axis: P() if axis is None else LANES, phase.data_axes, is_leaf=lambda x: x is None
     )
     mesh = None
-    if groups * members > 1:
+    if math.prod(shape) > 1:
         mesh = jax.make_mesh(
-            (groups, members),
-            ("lanes", parallel.AXIS),
-            axis_types=(jax.sharding.AxisType.Auto,) * 2,
-            devices=devices[: groups * members],
+            shape,
+            ("lanes", *(field.name for field in dataclasses.fields(Parts))),
+            axis_types=(jax.sharding.AxisType.Auto,) * len(shape),
+            devices=devices[: math.prod(shape)],
         )
-    return Spread(mesh=mesh, data=data, lanes=phase.lanes, spare=-phase.lanes % groups)
+    return Spread(mesh=mesh, data=data, lanes=phase.lanes, spare=-phase.lanes % shape[0])
+
+
+def division(lanes: int, parts: Parts, devices: int, processes: int = 1) -> tuple[int, int, int]:
+    """Groups of lanes, of a lane's members and of a member's worlds: devices for each of the three.
+
+    Lanes come first, as they never talk to each other, and worlds last, as they do in every step.
+    Of several processes no device may be left out, so lanes get those that nothing else can use;
+    and the worlds of one member stay in one process.
+    """
+    if processes == 1:
+        groups = min(lanes, devices)
+        members = min(parts.members, devices // groups)
+        return groups, members, min(parts.worlds, devices // (groups * members))
+    idle = devices // min(lanes, devices)
+    members = max(size for size in range(1, min(parts.members, idle) + 1) if devices % size == 0)
+    local = math.gcd(devices // processes, devices // members)
+    limit = min(parts.worlds, idle // members)
+    worlds = max(size for size in range(1, limit + 1) if local % size == 0)
+    return devices // (members * worlds), members, worlds
 
 
 def whole(states: PyTree) -> PyTree:

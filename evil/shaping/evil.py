@@ -125,7 +125,7 @@ def make(config: Config, env: Environment, score: Score) -> Algorithm:
     ) -> tuple[PyTree, lives.Tally]:
         """Lives `[n·S]` under members `[n, ...]`."""
         networks = jax.tree.map(lambda x: jnp.repeat(x, seeds, axis=0), members)
-        lives_of = parallel.shared_vmap(functools.partial(one, num), (0, 0, 0, None))
+        lives_of = parallel.shared_vmap(functools.partial(one, num), (0, 0, 0, None), "members")
         return lives_of(learners, networks, tallies, data)
 
     def fitness_of(tallies: lives.Tally) -> Array:
@@ -206,7 +206,9 @@ def make(config: Config, env: Environment, score: Score) -> Algorithm:
         policy=policy,
         reward=lambda state: strategy.mean(state.strategy),
         steps_per_iteration=_iterations_lived(config) * seeds * learner.steps_per_iteration,
-        members=population * seeds // 2 ** (config.rungs - 1),
+        parts=dataclasses.replace(
+            learner.parts, members=population * seeds // 2 ** (config.rungs - 1)
+        ),
     )
 
 

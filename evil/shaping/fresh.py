@@ -34,4 +34,5 @@ def make(learner: Learner) -> Algorithm:
         policy=lambda state, **options: learner.policy(state.learner, **options),
         reward=lambda state: (),
         steps_per_iteration=learner.steps_per_iteration,
+        parts=learner.parts,
     )

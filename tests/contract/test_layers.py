@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schedules": {"errors"},
     "normalise": {"pytrees"},
     "parallel": {"pytrees"},
-    "seams": {"errors", "pytrees", "config"},
+    "seams": {"errors", "pytrees", "config", "parallel"},
     "descent": {"seams"},
     "environments": BASE,
     "demonstrations": BASE,

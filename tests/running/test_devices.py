@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from evil import parallel
-from evil.running import lanes
+from evil.learners import alone, ppo
+from evil.networks import actor_critic
+from evil.rewards import fixed
+from evil.running import lanes, mesh
 from evil.running.runner import Phase, Session, run
 from evil.seams import Algorithm
+from tests.learners.probes import environment
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def grow(member, rate):
 
 def team(size):
     """An algorithm whose state is a team of members, and whose every step also mixes them."""
-    everybody = parallel.shared_vmap(grow, (0, None))
+    everybody = parallel.shared_vmap(grow, (0, None), "members")
 
     def init(key, data):
         keys = jax.random.split(key, size)
@@ -66,7 +70,9 @@ def team(size):
         state |= {"x": 0.5 * state["x"] + 0.5 * state["x"].mean(axis=0, keepdims=True)}
         return state, {"team/spread": state["x"].std()}
 
-    return Algorithm(init, step, lambda state: state, lambda state: (), 0, members=size)
+    return Algorithm(
+        init, step, lambda state: state, lambda state: (), 0, parts=parallel.Parts(members=size)
+    )
 
 
 @pytest.mark.parametrize(("lanes", "size"), [(1, 2), (1, 4), (2, 2), (1, 3)])
@@ -87,9 +93,67 @@ def test_members_do_not_depend_on_the_number_of_devices(lanes, size, request):
     assert len(used) == 2  # of three members, one device does the last one again
 
 
+# A member whose worlds are shared.
+
+
+def test_worlds_do_not_depend_on_the_number_of_devices(request):
+    config = ppo.Config(
+        num_envs=6, num_steps=8, num_epochs=1, num_minibatches=2, num_starts=4,
+        network=actor_critic.Config(hidden=(8,)),
+    )  # fmt: skip
+    learner = ppo.make(config, environment("continuous"), fixed.real())
+    phase = Phase(
+        name="rl",
+        algorithm=alone.make(learner),
+        data=(),
+        keys=jax.random.split(jax.random.key(1), 1),
+        iterations=5,
+        chunk=2,
+    )
+    assert phase.algorithm.parts == parallel.Parts(worlds=6)
+    shared = states_of(phase)
+    used = {shard.device for shard in jax.tree.leaves(shared)[0].addressable_shards}
+    request.getfixturevalue("one_device")
+    alone_ = states_of(phase)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), shared, alone_)
+    assert len(used) == 2
+
+
+@pytest.mark.parametrize(
+    ("lanes", "members", "worlds", "devices", "expected"),
+    [
+        (1, 1, 1, 8, (1, 1, 1)),
+        (8, 4, 64, 8, (8, 1, 1)),
+        (1, 2, 64, 8, (1, 2, 4)),
+        (3, 2, 64, 8, (3, 2, 1)),
+        (3, 1, 64, 8, (3, 1, 2)),
+        (2, 1, 3, 8, (2, 1, 3)),
+    ],
+)
+def test_idle_devices_go_to_members_and_then_to_worlds(lanes, members, worlds, devices, expected):
+    parts = parallel.Parts(members, worlds)
+    assert mesh.division(lanes, parts, devices) == expected
+
+
+@pytest.mark.parametrize(
+    ("lanes", "members", "worlds", "devices", "processes", "expected"),
+    [
+        (1, 1, 64, 2, 2, (2, 1, 1)),  # the lane is repeated rather than its worlds torn apart
+        (1, 2, 64, 4, 2, (1, 2, 2)),
+        (1, 3, 64, 8, 2, (1, 2, 4)),
+        (3, 1, 64, 8, 2, (4, 1, 2)),
+        (16, 4, 64, 8, 2, (8, 1, 1)),
+    ],
+)
+def test_several_processes_use_all_their_devices(
+    lanes, members, worlds, devices, processes, expected
+):
+    assert mesh.division(lanes, parallel.Parts(members, worlds), devices, processes) == expected
+
+
 def test_without_a_group_sharing_is_a_vmap():
     state = {"key": jax.random.split(jax.random.key(0), 2), "x": jnp.ones((2, 3))}
-    found = parallel.shared_vmap(grow, (0, None))(state, 0.5)
+    found = parallel.shared_vmap(grow, (0, None), "members")(state, 0.5)
     expected = jax.vmap(grow, (0, None))(state, 0.5)
     np.testing.assert_array_equal(found["x"], expected["x"])
-    assert parallel.group_size() == 1
+    assert parallel.group_size("members") == 1

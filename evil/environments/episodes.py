@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil import parallel
+from evil.parallel import Parts
 from evil.pytrees import is_finite, pytree, select, take
-from evil.seams import Environment, Key, Metrics, PyTree, Step, Transition
+from evil.seams import Environment, Key, Metrics, PyTree, Spec, Step, Transition
 
 
 @pytree
@@ -30,6 +31,14 @@ class State:
     last_return: Array  # [B] of the most recently completed episode
     last_length: Array  # [B] int32, likewise
     has_completed: Array  # [B] bool, whether there is one that counts
+
+
+def parts(spec: Spec, num_envs: int) -> Parts:
+    """What devices may share of stepping so many worlds.
+
+    All of them where there is physics to simulate; elsewhere a step is done before its message.
+    """
+    return Parts(worlds=num_envs if spec.backend else 1)
 
 
 def starts(env: Environment, key: Key, params: PyTree, count: int) -> tuple[PyTree, Array]:

@@ -26,11 +26,11 @@ from jax import Array
 
 from evil import normalise
 from evil.demonstrations.demonstrations import Demonstrations, transitions
+from evil.environments import episodes
 from evil.errors import UserError, at_least, unknown
 from evil.imitation import aggregate, cloning, labelling, mixture
 from evil.learners import policies
 from evil.networks import actor_critic
-from evil.parallel import Parts
 from evil.pytrees import merge_leading, pytree, traced
 from evil.seams import Algorithm, Environment, Key, Metrics, Policy, PyTree, Spec
 
@@ -242,7 +242,7 @@ def make(
         policy=policy,
         reward=lambda state: (),
         steps_per_iteration=config.num_envs * env.spec.time_limit,
-        parts=Parts(worlds=config.num_envs),
+        parts=episodes.parts(env.spec, config.num_envs),
     )
 
 

@@ -32,7 +32,6 @@ from evil.learners import (
 )
 from evil.networks import actor_critic
 from evil.networks.mlp import apply
-from evil.parallel import Parts
 from evil.pytrees import pytree, traced
 from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Transition
 
@@ -280,5 +279,5 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         policy=policy,
         reset_policy=reset_policy,
         steps_per_iteration=size,
-        parts=Parts(worlds=config.num_envs),
+        parts=episodes.parts(env.spec, config.num_envs),
     )

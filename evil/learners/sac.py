@@ -32,7 +32,6 @@ from evil.learners import drawing, mixing, policies, rollout, scoring, soft
 from evil.networks import actor_critic
 from evil.networks.critics import Critics
 from evil.networks.mlp import apply
-from evil.parallel import Parts
 from evil.pytrees import pytree, traced
 from evil.seams import Environment, Key, Learner, Metrics, Policy, PyTree, Score, Transition
 
@@ -292,5 +291,5 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
         policy=policy,
         reset_policy=reset_policy,
         steps_per_iteration=batches.mixture.rollout,
-        parts=Parts(worlds=config.num_envs),
+        parts=episodes.parts(env.spec, config.num_envs),
     )

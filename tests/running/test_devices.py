@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,7 +103,10 @@ def test_worlds_do_not_depend_on_the_number_of_devices(request):
         num_envs=6, num_steps=8, num_epochs=1, num_minibatches=2, num_starts=4,
         network=actor_critic.Config(hidden=(8,)),
     )  # fmt: skip
-    learner = ppo.make(config, environment("continuous"), fixed.real())
+    env = environment("continuous")
+    assert ppo.make(config, env, fixed.real()).parts == parallel.Parts()
+    env = dataclasses.replace(env, spec=dataclasses.replace(env.spec, backend="tables"))
+    learner = ppo.make(config, env, fixed.real())
     phase = Phase(
         name="rl",
         algorithm=alone.make(learner),

@@ -110,7 +110,7 @@ def playing(env_name: str, preset: str, backend: str | None) -> Contestant:
     return driven(dataclasses.replace(phase, chunk=1))
 
 
-def learning(env_name: str, preset: str, backend: str | None) -> Contestant:
+def learning(env_name: str, preset: presets.Preset, backend: str | None) -> Contestant:
     """One iteration of PPO on the real reward, whose worlds are divided among the devices."""
     size, env = presets.size(env_name, preset), environments.make(env_name, backend)
     learner = ppo.make(size.for_iterations(size.iterations), env, fixed.real())

@@ -22,7 +22,7 @@ from evil.experiments import artefacts, films, measure, snapshots, teacher
 from evil.experiments.problem import read_problem
 from evil.imitation import dagger
 from evil.rewards import fixed
-from evil.running import ahead, lanes, memory
+from evil.running import ahead, memory
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run
 from evil.seams import Algorithm, Environment, Key, Policy, PyTree
@@ -144,9 +144,7 @@ def _carry_out(
         return expert.env, {"all": policies}, key_measure, count, REAL, {"all": ()}
 
     (programs,) = ahead.begin(
-        lambda: measure.compile_judged(
-            *judging(jax.eval_shape(policies_of, lanes.abstract_states(phase)))
-        )
+        lambda: measure.compile_judged(*judging(jax.eval_shape(policies_of, phase.states)))
     )
     outcome = run(phase, session)
     policies = policies_of(outcome.states)

@@ -137,7 +137,7 @@ class Study:
             phases.insert(0, self.imitating("bc", self.cloning, key_bc, config.bc_iterations))
         # Of the rewards that are still to be recovered the shapes are known, and these suffice to
         # compile what comes after the game.
-        shapes = jax.eval_shape(jax.vmap(self.game.reward), lanes.abstract_states(playing))
+        shapes = jax.eval_shape(jax.vmap(self.game.reward), playing.states)
         again = self.retraining(_zeros(shapes), key_again)
         everything = phases + ([] if again is None else [again.phase])
         programs, judges = ahead.begin(
@@ -229,7 +229,7 @@ class Study:
         self, phases: list[Phase], again: retraining.Retraining | None, key: Key
     ) -> dict[tuple[str, ...], Any]:
         """The programs of the last part of the study, before there is anybody to play it."""
-        states = {phase.name: lanes.abstract_states(phase) for phase in phases}
+        states = {phase.name: phase.states for phase in phases}
         policies, rewards = jax.eval_shape(lambda states: self.everybody(states, again), states)
         return measure.compile_judged(*self.judging(policies, rewards, key))
 

@@ -28,6 +28,7 @@ from evil.demonstrations.demonstrations import Demonstrations, sample
 from evil.errors import UserError, at_least, unknown
 from evil.imitation import pretraining
 from evil.learners import choice, ppo, replay, scoring
+from evil.learners.rollout import blank
 from evil.pytrees import merge_leading, pytree, select, take
 from evil.rewards import choice as rewards
 from evil.rewards import combine, ensemble
@@ -223,13 +224,10 @@ def make(config: Config, env: Environment) -> Algorithm:
         worth = None
         if has_expert and scoring.has_memory(reward.score):
             worth = combine.along(reward.score, reward.params(reward_state), demos)
-        params = parameters(reward_state, worth, demos)
-        rollout = jax.eval_shape(improve, learner_state, params)[1]
-        row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[3:], x.dtype), rollout)
         return State(
             learner=learner_state,
             reward=reward_state,
-            history=replay.init(dataclasses.replace(row, log_prob=None), capacity),
+            history=replay.init(blank(env.spec), capacity),
             worth=worth,
             iteration=jnp.zeros((), jnp.int32),
             key=key,

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from evil.errors import UserError
-from evil.running import lanes, leaves, weights
+from evil.running import leaves, weights
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
 from evil.running.phase import Frozen, Phase
@@ -112,7 +112,7 @@ def seek(fault: Fault, phase: Phase) -> None:
 
 def again(fault: Fault, phase: Phase) -> Iterator[tuple[int, str]]:
     """Each iteration from the file on, and the first quantity in it that is not finite, or ''."""
-    states = lanes.abstract_states(phase)
+    states = phase.states
     if fault.lane >= phase.lanes or fault.iteration > phase.iterations:
         raise UserError(
             f"{fault.path} is of lane {fault.lane}, iteration {fault.iteration}: expected one of "

@@ -18,16 +18,6 @@ from evil.running.phase import Phase
 from evil.seams import Key, PyTree
 
 
-def abstract_states(phase: Phase) -> PyTree:
-    """Shapes and types of the stacked states, without computing or compiling anything."""
-    return jax.eval_shape(_init(phase), phase.keys, phase.data)
-
-
-def state_bytes(phase: Phase) -> int:
-    """Bytes of the states of all lanes."""
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract_states(phase)))
-
-
 @dataclasses.dataclass(frozen=True)
 class Programs:
     """The compiled programs of a phase, and of any other of the same shapes.
@@ -59,7 +49,7 @@ def _compile_init(phase: Phase) -> tuple[Callable[..., PyTree], int]:
     spread = mesh.of(phase)
     specs = (LANES, spread.data)
     arguments = (phase.keys, phase.data)
-    return _compiled(spread, _init(phase), specs, LANES, arguments, runs_once=True)
+    return _compiled(spread, phase.init, specs, LANES, arguments, runs_once=True)
 
 
 def _compile_advance(phase: Phase) -> tuple[Callable[..., Any], int]:
@@ -84,7 +74,7 @@ def _compile_advance(phase: Phase) -> tuple[Callable[..., Any], int]:
     specs = (LANES, spread.data, LANES, P())
     out = (LANES, LANES, P(None, "lanes"), P(None, "lanes"))
     alive = jnp.ones(phase.lanes, bool)
-    arguments = (abstract_states(phase), phase.data, alive, jnp.int32(phase.chunk))
+    arguments = (phase.states, phase.data, alive, jnp.int32(phase.chunk))
     return _compiled(spread, advance, specs, out, arguments)
 
 
@@ -124,17 +114,6 @@ def leaf_names(states: PyTree) -> list[str]:
     """Paths of the leaves that can be non-finite: the floating-point ones."""
     paths, _ = jax.tree_util.tree_flatten_with_path(states)
     return [f"state{jax.tree_util.keystr(path)}" for path, leaf in paths if _is_floating(leaf)]
-
-
-def _init(phase: Phase) -> Callable[..., PyTree]:
-    # `step` sees lanes as slices of one array, so weak types would change after the first chunk.
-    def init(keys: jax.Array, data: PyTree) -> PyTree:
-        states = jax.vmap(phase.algorithm.init, in_axes=(0, phase.data_axes))(keys, data)
-        return jax.tree.map(
-            lambda x: lax.convert_element_type(x, x.dtype) if x.weak_type else x, states
-        )
-
-    return init
 
 
 def _is_floating(leaf: Any) -> bool:

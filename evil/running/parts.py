@@ -75,7 +75,7 @@ def cut(
             break
         share = usable / programs.peak_bytes if programs else 0.5
         size = max(1, min(size - 1, int(size * share)))
-    kept = lanes.state_bytes(parts[0]) if session.directory is not None else 0
+    kept = parts[0].state_bytes if session.directory is not None else 0
     predicted = memory.predicted_mb(programs.peak_bytes, kept)
     session.progress.note(
         f"{phase.name}: {parts[0].lanes} of {phase.lanes} lanes at a time, "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -48,6 +49,29 @@ class Phase:
     def logged_groups(self) -> tuple[tuple[str, int], ...]:
         """Names that its records carry as their phase, and how many lanes each has, in order."""
         return self.groups or ((self.name, self.lanes),)
+
+    @functools.cached_property
+    def init(self) -> Callable[[Key, PyTree], PyTree]:
+        """(keys, data) -> the first states of all lanes; jitted, so that it is traced only once."""
+
+        # `step` sees lanes as slices of one array, so weak types would not last.
+        def init(keys: Key, data: PyTree) -> PyTree:
+            states = jax.vmap(self.algorithm.init, in_axes=(0, self.data_axes))(keys, data)
+            return jax.tree.map(
+                lambda x: jax.lax.convert_element_type(x, x.dtype) if x.weak_type else x, states
+            )
+
+        return jax.jit(init)
+
+    @functools.cached_property
+    def states(self) -> PyTree:
+        """Shapes and types of the states of all lanes, without computing or compiling anything."""
+        return jax.eval_shape(self.init, self.keys, self.data)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the states of all lanes."""
+        return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(self.states))
 
     def data_of(self, lanes: Any) -> PyTree:
         """The data of one lane, or of an array of lanes stacked."""

@@ -56,7 +56,7 @@ def run(
 
 def _restored(phase: Phase, session: Session) -> tuple[PyTree | None, Position]:
     """States and position of the newest checkpoint; without one, None and the beginning."""
-    shapes = lanes.abstract_states(phase)
+    shapes = phase.states
     read: list[PyTree] = []
     found = processes.first(lambda: _read(phase, session, shapes, read))
     if found is None:

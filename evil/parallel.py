@@ -9,6 +9,7 @@ the worlds that a member lives in.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -49,7 +50,7 @@ def shared_vmap(
         each = -(-size // count)
         rows = jnp.minimum(jax.lax.axis_index(axis) * each + jnp.arange(each), size - 1)
         own = [tree if at is None else pytrees.take(tree, rows) for tree, at in pairs]
-        return jax.tree.map(lambda x: x[:size], _everybodys(mapped(*own), axis))
+        return jax.tree.map(lambda x: x[:size], _from_all(mapped(*own), axis))
 
     return apply
 
@@ -62,8 +63,8 @@ def group_size(axis: Axis) -> int:
         return 1
 
 
-def _everybodys(rows: Any, axis: Axis) -> Any:
-    """The rows of all devices, one after another: each type in one message, whatever the tree."""
+def _from_all(rows: Any, axis: Axis) -> Any:
+    """The rows of all devices, one after another; all leaves of a type travel in one message."""
     found, form = jax.tree.flatten(rows)
     plain = [jax.random.key_data(x) if _is_key(x) else x for x in found]
     alike = defaultdict(list)
@@ -71,7 +72,7 @@ def _everybodys(rows: Any, axis: Axis) -> Any:
         alike[x.dtype].append(index)
     for indices in alike.values():
         flat = [plain[index].reshape(plain[index].shape[0], -1) for index in indices]
-        ends = [sum(x.shape[1] for x in flat[: n + 1]) for n in range(len(flat) - 1)]
+        ends = list(itertools.accumulate(x.shape[1] for x in flat))[:-1]
         together = jax.lax.all_gather(jnp.concatenate(flat, axis=1), axis, tiled=True)
         for index, x in zip(indices, jnp.split(together, ends, axis=1), strict=True):
             plain[index] = x.reshape(-1, *plain[index].shape[1:])

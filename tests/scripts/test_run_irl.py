@@ -167,7 +167,10 @@ def test_a_corrupt_checkpoint_is_refused(run_irl: Call, finished: Path, tmp_path
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+# That nothing is lost to SIGKILL is tested on small runs, at many moments, in tests/running.
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_killed_and_resumed_ends_at_the_same_bits(
     how: signal.Signals, finished: Path, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -22,18 +21,12 @@ def orthogonal(gain: float = 1.0) -> Initializer:
     """
 
     def initialise(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        return gain * _orthogonal(key, tuple(shape), jnp.dtype(dtype))
+        rows, columns = shape
+        tall = (max(rows, columns), min(rows, columns))
+        matrix = orthonormal_columns(jax.random.normal(key, tall, dtype))
+        return gain * (matrix if rows >= columns else matrix.T)
 
     return initialise
-
-
-# Jitted, because Flax asks for its shape whenever a layer is applied: JAX then traces it only once.
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _orthogonal(key: Key, shape: tuple[int, int], dtype: jnp.dtype) -> Array:
-    rows, columns = shape
-    tall = (max(rows, columns), min(rows, columns))
-    matrix = orthonormal_columns(jax.random.normal(key, tall, dtype))
-    return matrix if rows >= columns else matrix.T
 
 
 def orthonormal_columns(matrix: Array) -> Array:

@@ -137,20 +137,22 @@ def of(phase: Phase) -> Spread:
     return Spread(mesh=mesh, data=data, lanes=phase.lanes, spare=-phase.lanes % shape[0])
 
 
-def division(lanes: int, parts: Parts, devices: int, processes: int = 1) -> tuple[int, int, int]:
+def division(
+    lanes: int, parts: Parts, devices: int, num_processes: int = 1
+) -> tuple[int, int, int]:
     """Groups of lanes, of a lane's members and of a member's worlds: devices for each of the three.
 
     Lanes come first, as they never talk to each other, and worlds last, as they do in every step.
     Of several processes no device may be left out, so lanes get those that nothing else can use;
     and the worlds of one member stay in one process.
     """
-    if processes == 1:
+    if num_processes == 1:
         groups = min(lanes, devices)
         members = min(parts.members, devices // groups)
         return groups, members, min(parts.worlds, devices // (groups * members))
     idle = devices // min(lanes, devices)
     members = max(size for size in range(1, min(parts.members, idle) + 1) if devices % size == 0)
-    local = math.gcd(devices // processes, devices // members)
+    local = math.gcd(devices // num_processes, devices // members)
     limit = min(parts.worlds, idle // members)
     worlds = max(size for size in range(1, limit + 1) if local % size == 0)
     return devices // (members * worlds), members, worlds

@@ -71,8 +71,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # Whoever may do what the runner does.
 COMPILES_AND_PRINTS = ("evil/running/", "evil/experiments/", "evil/benchmarks/", "scripts/")
-# Whoever has JAX keep a trace, of what Flax would trace anew for every layer.
-KEEPS_TRACES = ("evil/networks/initialisers.py",)
 WRITES_FILES = (
     *COMPILES_AND_PRINTS,
     "evil/atomic.py",
@@ -165,7 +163,7 @@ def imports_point_down(source: Source) -> Iterator[str]:
 
 def only_the_runner_compiles(source: Source) -> Iterator[str]:
     """jit, donation, sharding and device placement belong to the runner and the scripts."""
-    if source.path.startswith((*COMPILES_AND_PRINTS, *KEEPS_TRACES)) or not source.part:
+    if source.path.startswith(COMPILES_AND_PRINTS) or not source.part:
         return
     compiling = ("jax.jit", "jax.pmap", "jax.sharding", "jax.shard_map", "jax.make_mesh")
     placing = ("jax.lax.with_sharding_constraint", "jax.device_put", "jax.distributed")

@@ -24,6 +24,7 @@ from evil.running.directory import RunDirectory, versions
 TABLE = "table.json"
 SURVIVAL = "survival"
 RANDOM = "random"
+ROLLOUTS = 100  # of an on-policy learner in a budget, at least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,8 @@ def config_of(config: Config, env: str, name: str, env_steps: int | None) -> alg
 
     usual = sized(None)
     if env_steps is not None and isinstance(usual, recover.Config):
-        usual = sized(max(1, round(env_steps / rollout_size(usual))))
+        cut = shorter_rollouts(usual, env_steps)
+        usual = override(sized(max(1, round(env_steps / rollout_size(override(usual, cut))))), cut)
     changes: dict[str, Any] = {"seed": config.seed, "num_seeds": config.num_seeds}
     if name == SURVIVAL:
         changes |= {"method": SURVIVAL, "algorithm.reward.kind": "survival"}
@@ -115,6 +117,23 @@ def rollout_size(config: recover.Config) -> int:
     """Environment steps in an iteration."""
     learner = config.algorithm.learner
     return learner.num_envs * learner.num_steps * config.algorithm.population
+
+
+def shorter_rollouts(config: recover.Config, env_steps: int) -> dict[str, int]:
+    """Fields of an on-policy learner with which so many steps hold `ROLLOUTS` rollouts.
+
+    Its worlds are halved as often as that takes, and with them the minibatches, whose size stays.
+    """
+    learner = config.algorithm.learner
+    if not isinstance(learner, ppo.Config):
+        return {}
+    worlds, batches = learner.num_envs, learner.num_minibatches
+    while worlds % 2 == 0 and env_steps < ROLLOUTS * worlds * learner.num_steps:
+        worlds, batches = worlds // 2, max(1, batches // 2)
+    return {
+        "algorithm.learner.num_envs": worlds,
+        "algorithm.learner.num_minibatches": batches,
+    }
 
 
 def updates(config: algorithms.Study, iterations: int) -> int:

@@ -148,3 +148,14 @@ def test_wrong_input_gets_one_sentence_and_leaves_nothing(changes, said, tmp_pat
     with pytest.raises(UserError, match=said):
         league.carry_out(dataclasses.replace(config, **changes))
     assert not (tmp_path / "x").exists()
+
+
+def test_on_policy_learners_get_enough_rollouts_of_a_small_budget():
+    config = league.Config(algorithms=("gail", "dac"), env_steps=(256_000,), preset="quick")
+    gail, dac = (league.config_of(config, "hopper", name, 256_000) for name in config.algorithms)
+    assert gail.iterations == 125 and gail.algorithm.learner.anneal_iterations == 125
+    whole = league.config_of(config, "hopper", "gail", None).algorithm.learner
+    cut = gail.algorithm.learner
+    assert (whole.num_envs, cut.num_envs, cut.num_steps) == (128, 16, whole.num_steps)
+    assert whole.num_envs // whole.num_minibatches == cut.num_envs // cut.num_minibatches
+    assert dac.algorithm.learner.num_envs == 64

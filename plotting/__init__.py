@@ -32,7 +32,7 @@ from plotting.runs import NoData
 __all__ = ["NoData", "draw_all"]
 
 # Figures of single runs would pool the lanes of these, which differ in more than the seed.
-OF_MANY = {"evil.experiments.sweep": (sweep,), "evil.experiments.search": (search,)}
+OF_MANY = {"evil.experiments.series.sweep": (sweep,), "evil.experiments.series.search": (search,)}
 FIGURES = (learning, gap, landmark, evolution, landscape, rounds, maps, arrows)
 
 

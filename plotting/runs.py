@@ -119,7 +119,7 @@ def with_episodes(logged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def kind(run: str | Path) -> str:
-    """The module of a run's config, like `evil.experiments.sweep`; nothing where none is said."""
+    """The module of a run's config, as evil.experiments.recover; nothing where none is said."""
     path = Path(run) / "config.json"
     try:
         return str(json.loads(path.read_text())["config"]["type"])

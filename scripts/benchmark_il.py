@@ -18,7 +18,7 @@ import rich.console
 import rich.table
 import tyro
 
-from evil.experiments import league
+from evil.experiments.series import league
 from evil.running import command
 from plotting import league as figures
 

@@ -24,7 +24,8 @@ from evil import atomic, demonstrations
 from evil.errors import UserError
 from evil.evaluation import rendering
 from evil.evaluation.statistics import interquartile_mean
-from evil.experiments import evaluate, expert, films, retrained
+from evil.experiments import evaluate, expert
+from evil.experiments.shared import films, retrained
 from evil.running import command, files, progress
 from evil.running.session import Session
 from evil.seams import Spec

@@ -12,7 +12,7 @@ import dataclasses
 
 import tyro
 
-from evil.experiments import league
+from evil.experiments.series import league
 from evil.running import command
 from scripts import benchmark_il
 

@@ -11,7 +11,8 @@ import argparse
 import dataclasses
 
 import plotting
-from evil.experiments import dagger, presets
+from evil.experiments import dagger
+from evil.experiments.settings import presets
 from evil.running import command
 
 

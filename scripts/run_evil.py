@@ -15,7 +15,8 @@ import dataclasses
 from typing import Any
 
 import plotting
-from evil.experiments import presets, shape
+from evil.experiments import shape
+from evil.experiments.settings import presets
 from evil.running import command
 
 LIFE = "algorithm.inner_iterations"

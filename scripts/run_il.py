@@ -17,7 +17,8 @@ import dataclasses
 import jax
 
 import plotting
-from evil.experiments import algorithms, clone, presets, recover
+from evil.experiments import clone, recover
+from evil.experiments.settings import algorithms, presets
 from evil.running import command
 
 

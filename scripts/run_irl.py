@@ -15,7 +15,8 @@ import dataclasses
 import jax
 
 import plotting
-from evil.experiments import presets, recover
+from evil.experiments import recover
+from evil.experiments.settings import presets
 from evil.running import command
 
 

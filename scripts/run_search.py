@@ -19,7 +19,8 @@ import rich.console
 import rich.table
 
 import plotting
-from evil.experiments import presets, search
+from evil.experiments.series import search
+from evil.experiments.settings import presets
 from evil.running import command
 
 SHOWN = 10  # trials, the best ones

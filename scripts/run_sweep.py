@@ -23,7 +23,8 @@ import rich.console
 import rich.table
 
 import plotting
-from evil.experiments import presets, sweep
+from evil.experiments.series import sweep
+from evil.experiments.settings import presets
 from evil.running import command
 from scripts import run_irl
 

@@ -13,7 +13,8 @@ import dataclasses
 from typing import Any
 
 import plotting
-from evil.experiments import finite, presets
+from evil.experiments import finite
+from evil.experiments.settings import presets
 from evil.running import command
 
 

@@ -15,7 +15,7 @@ import rich.console
 import rich.table
 import tyro
 
-from evil.experiments import study
+from evil.experiments.series import study
 from evil.running import command
 from plotting import retraining
 

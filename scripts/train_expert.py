@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from evil.experiments import expert, presets
+from evil.experiments import expert
+from evil.experiments.settings import presets
 from evil.running import command
 
 

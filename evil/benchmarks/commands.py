@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evil.errors import UserError, at_least
-from evil.experiments import presets
+from evil.experiments.settings import presets
 
 
 def startup(scripts: Path, repeats: int = 5) -> dict[str, float]:

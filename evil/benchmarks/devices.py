@@ -24,7 +24,8 @@ from evil import environments
 from evil.benchmarks.programs import random_stepping
 from evil.benchmarks.timing import Contestant, driven
 from evil.errors import UserError, unknown
-from evil.experiments import presets, recover
+from evil.experiments import recover
+from evil.experiments.settings import presets
 from evil.learners import alone, ppo
 from evil.rewards import fixed
 from evil.running import command

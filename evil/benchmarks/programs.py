@@ -14,7 +14,9 @@ from evil.benchmarks.timing import driven, prepare, race
 from evil.demonstrations import catalogue
 from evil.environments import episodes
 from evil.evaluation.episodes import random_policy
-from evil.experiments import measure, presets, shape
+from evil.experiments import shape
+from evil.experiments.settings import presets
+from evil.experiments.shared import measure
 from evil.imitation import irl
 from evil.learners import alone, ppo, replay, rollout
 from evil.rewards import fixed

@@ -13,7 +13,7 @@ from jax.interpreters import partial_eval
 from evil import environments
 from evil.benchmarks import roofline
 from evil.benchmarks.timing import prepare, race
-from evil.experiments import sizes_sac
+from evil.experiments.settings import sizes_sac
 from evil.learners import sac, soft
 from evil.networks import actor_critic
 from evil.networks.critics import Critics

@@ -14,7 +14,7 @@ from evil import environments
 from evil.benchmarks.devices import race_devices
 from evil.benchmarks.programs import random_stepping
 from evil.benchmarks.timing import Contestant, driven, prepare, turns_of
-from evil.experiments import presets
+from evil.experiments.settings import presets
 from evil.learners import alone, ppo
 from evil.rewards import fixed
 from evil.running.runner import Phase

@@ -19,7 +19,8 @@ from evil.benchmarks.programs import random_stepping
 from evil.benchmarks.roofline import large_product, product_flops
 from evil.benchmarks.timing import Contestant, driven, prepare, turns_of
 from evil.demonstrations import catalogue
-from evil.experiments import presets, shape, sizes_sac
+from evil.experiments import shape
+from evil.experiments.settings import presets, sizes_sac
 from evil.imitation import irl
 from evil.learners import ppo, sac
 from evil.rewards import fixed

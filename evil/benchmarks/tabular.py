@@ -10,8 +10,8 @@ from jax import Array
 from evil import registry
 from evil.benchmarks.timing import driven, prepare, race
 from evil.config import override
-from evil.experiments import presets
-from evil.experiments.problem import read_problem
+from evil.experiments.settings import presets
+from evil.experiments.shared.problem import read_problem
 from evil.running.runner import Phase
 from evil.tabular import planning, trajectories, worlds
 from evil.tabular.fitting import Task

@@ -17,7 +17,8 @@ from typing import Any
 import jax
 
 from evil.errors import UserError, at_least
-from evil.experiments import presets, recover
+from evil.experiments import recover
+from evil.experiments.settings import presets
 from evil.running import command
 from evil.running.checkpoints import Checkpoints
 from evil.running.runner import run

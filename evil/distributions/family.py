@@ -29,6 +29,10 @@ class Family:
     apply: Callable[[Array], Array]  # latent -> the action that is applied
     invert: Callable[[Array], Array]  # applied action -> a latent that yields it
 
+    def log_prob_of_action(self, outputs: PyTree, action: Array) -> Array:
+        """Log-density `[...]`, in nats, of the latent that yields an action as applied."""
+        return self.log_prob(outputs, self.invert(action))
+
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:

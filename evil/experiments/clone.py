@@ -13,8 +13,8 @@ from typing import Any
 import jax
 
 from evil.errors import at_least
-from evil.experiments import artefacts, measure
-from evil.experiments.problem import Problem, random_return, read_problem
+from evil.experiments.shared import artefacts, measure
+from evil.experiments.shared.problem import Problem, random_return, read_problem
 from evil.imitation import bc
 from evil.running import memory
 from evil.running.directory import RunDirectory

@@ -18,8 +18,8 @@ from evil import atomic, distributions, environments
 from evil.demonstrations import Demonstrations
 from evil.errors import UserError, at_least
 from evil.evaluation import rendering
-from evil.experiments import artefacts, films, measure, snapshots, teacher
-from evil.experiments.problem import read_problem
+from evil.experiments.shared import artefacts, films, measure, snapshots, teacher
+from evil.experiments.shared.problem import read_problem
 from evil.imitation import dagger
 from evil.rewards import fixed
 from evil.running import ahead, memory

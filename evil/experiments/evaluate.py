@@ -15,7 +15,7 @@ from evil.config import from_dict, to_dict
 from evil.demonstrations import catalogue
 from evil.errors import UserError, unknown
 from evil.evaluation import episodes, rendering
-from evil.experiments import artefacts
+from evil.experiments.shared import artefacts
 from evil.running import files, weights
 from evil.seams import Environment, Key, Policy, Spec
 

@@ -16,7 +16,7 @@ from evil.config import to_dict
 from evil.demonstrations import Demonstrations, catalogue, from_episodes
 from evil.errors import UserError, at_least
 from evil.evaluation import episodes
-from evil.experiments import artefacts, measure
+from evil.experiments.shared import artefacts, measure
 from evil.learners import alone, choice, ppo
 from evil.rewards import fixed
 from evil.running import memory

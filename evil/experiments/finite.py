@@ -17,8 +17,8 @@ import tyro
 
 from evil import environments, registry
 from evil.errors import at_least
-from evil.experiments import artefacts, maps
-from evil.experiments.problem import Problem, read_problem
+from evil.experiments.shared import artefacts, maps
+from evil.experiments.shared.problem import Problem, read_problem
 from evil.running import memory
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run

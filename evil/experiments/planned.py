@@ -24,7 +24,7 @@ from evil.config import to_dict
 from evil.demonstrations import Demonstrations, catalogue, from_episodes, save
 from evil.errors import UserError, at_least
 from evil.evaluation import episodes
-from evil.experiments import artefacts
+from evil.experiments.shared import artefacts
 from evil.learners import policies
 from evil.networks import actor_critic
 from evil.running.directory import versions

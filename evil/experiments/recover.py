@@ -18,8 +18,8 @@ import jax.numpy as jnp
 
 from evil import registry
 from evil.errors import UserError, at_least
-from evil.experiments import findings, measure, retraining
-from evil.experiments.problem import Problem, read_problem
+from evil.experiments.shared import findings, measure, retraining
+from evil.experiments.shared.problem import Problem, read_problem
 from evil.imitation import bc, irl
 from evil.learners import choice, ppo
 from evil.running import ahead, lanes

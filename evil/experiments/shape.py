@@ -24,7 +24,7 @@ from evil import environments, registry
 from evil.demonstrations import Demonstrations, catalogue
 from evil.environments import factors
 from evil.errors import UserError, at_least, unknown
-from evil.experiments import artefacts, comparison, critics, landscape, measure, retrained
+from evil.experiments.shared import artefacts, comparison, critics, landscape, measure, retrained
 from evil.imitation import bc
 from evil.learners import alone
 from evil.rewards import fixed, potential

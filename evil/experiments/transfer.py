@@ -23,7 +23,8 @@ from evil.config import from_dict
 from evil.environments import dynamics, factors, tremble
 from evil.errors import UserError, at_least, unknown
 from evil.evaluation import episodes
-from evil.experiments import artefacts, measure, presets, retrained
+from evil.experiments.settings import presets
+from evil.experiments.shared import artefacts, measure, retrained
 from evil.learners import choice
 from evil.pytrees import take
 from evil.rewards import combine, fixed

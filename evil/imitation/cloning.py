@@ -70,7 +70,7 @@ def losses(
     obs = policies.observe(objective.network, moments, obs)
     outputs = apply(module, network, obs, method="actor")
     if objective.loss == "nll":
-        return -family.log_prob(outputs, family.invert(label))
+        return -family.log_prob_of_action(outputs, label)
     if objective.loss == "kl":
         return family.kl(label, outputs)
     if objective.loss == "cross_entropy":

@@ -42,8 +42,7 @@ def make(
         return family.apply(latent), memory
 
     def log_prob(params: PyTree, transitions: Transition) -> Array:
-        found = outputs(params, transitions.obs)
-        return family.log_prob(found, family.invert(transitions.action))
+        return family.log_prob_of_action(outputs(params, transitions.obs), transitions.action)
 
     return Policy(params=params, act=act, log_prob=log_prob)
 

@@ -70,7 +70,7 @@ def loss(
     if demonstrate is not None:
         obs, action = demonstrate(key_expert)
         outputs = apply(module, network, obs, method="actor")
-        cloning = -module.family.log_prob(outputs, module.family.invert(action)).mean()
+        cloning = -module.family.log_prob_of_action(outputs, action).mean()
         total = total + hyper.cloning_weight * cloning
         metrics["learner/cloning_loss"] = cloning
     return total, metrics

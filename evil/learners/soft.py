@@ -105,7 +105,7 @@ class Networks:
     def log_prob(self, actor: PyTree, obs: Array, action: Array) -> Array:
         """log π(a|s) `[N]` of actions as applied."""
         outputs = apply(self.actor, actor, obs, method="actor")
-        return self.actor.family.log_prob(outputs, self.actor.family.invert(action))
+        return self.actor.family.log_prob_of_action(outputs, action)
 
     def soft_value(
         self, actor: PyTree, critics: PyTree, obs: Array, key: Key, temperature: Array

@@ -10,7 +10,8 @@ from evil.config import override
 from evil.demonstrations.demonstrations import from_episodes, transitions
 from evil.errors import UserError
 from evil.evaluation import episodes
-from evil.experiments import algorithms, clone
+from evil.experiments import clone
+from evil.experiments.settings import algorithms
 from evil.imitation import bc, irl
 from evil.rewards import fixed
 from evil.running import settings

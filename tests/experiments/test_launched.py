@@ -7,7 +7,8 @@ import json
 import pytest
 
 from evil.errors import UserError
-from evil.experiments import presets, sweep
+from evil.experiments.series import sweep
+from evil.experiments.settings import presets
 from evil.running import launchers
 from scripts import run_sweep
 from tests.scripts.starting import start, summary_of

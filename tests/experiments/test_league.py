@@ -6,7 +6,8 @@ import json
 import pytest
 
 from evil.errors import UserError
-from evil.experiments import algorithms, cells, league
+from evil.experiments.series import cells, league
+from evil.experiments.settings import algorithms
 from plotting import league as figures
 from scripts import benchmark_il, run_all
 from tests.scripts.starting import start

@@ -8,7 +8,8 @@ import pytest
 
 import plotting
 from evil.errors import UserError
-from evil.experiments import algorithms, search, spaces, trials
+from evil.experiments.series import search, trials
+from evil.experiments.settings import algorithms, spaces
 from evil.running.directory import RunDirectory
 from evil.running.session import Session
 from plotting import search as figures
@@ -155,7 +156,7 @@ def test_a_search_by_its_command(finished):
 
 
 def test_history_and_importance_are_drawn(tmp_path):
-    (tmp_path / "config.json").write_text('{"config": {"type": "evil.experiments.search"}}')
+    (tmp_path / "config.json").write_text('{"config": {"type": "evil.experiments.series.search"}}')
     entries = [{"number": n, "value": v} for n, v in ((0, 0.2), (3, 0.1), (2, 0.5))]
     shares = {"algorithm.learner.discount": 0.7, "algorithm.learner.retention": 0.3}
     summary = {"trials": entries, "importance": shares, "env": "hopper", "algorithm": "search"}

@@ -4,7 +4,8 @@ import pytest
 
 from evil import environments, registry
 from evil.errors import UserError
-from evil.experiments import algorithms, clone, tuned
+from evil.experiments import clone
+from evil.experiments.settings import algorithms, tuned
 
 ENV = environments.make("pendulum")
 

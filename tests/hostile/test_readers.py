@@ -23,7 +23,8 @@ from evil import demonstrations
 from evil.config import from_dict, to_dict
 from evil.demonstrations import files, minari
 from evil.errors import UserError
-from evil.experiments import artefacts, clone
+from evil.experiments import clone
+from evil.experiments.shared import artefacts
 from evil.networks import actor_critic
 from evil.rewards import ensemble
 from evil.running import weights

@@ -14,8 +14,8 @@ from PIL import Image
 from evil import demonstrations, environments, normalise
 from evil.demonstrations import catalogue
 from evil.errors import UserError
-from evil.experiments import artefacts
 from evil.experiments import evaluate as evaluation
+from evil.experiments.shared import artefacts
 from evil.learners import policies
 from evil.networks import actor_critic
 from evil.rewards import ensemble, moment_matching

@@ -9,7 +9,8 @@ import pytest
 
 from evil.demonstrations import catalogue
 from evil.errors import UserError
-from evil.experiments import artefacts, evaluate, measure
+from evil.experiments import evaluate
+from evil.experiments.shared import artefacts, measure
 from evil.seams import Policy
 from scripts import run_bc
 from tests.scripts.starting import start, summary_of

@@ -9,7 +9,7 @@ import pytest
 
 from evil.demonstrations import catalogue
 from evil.errors import UserError
-from evil.experiments import artefacts, measure
+from evil.experiments.shared import artefacts, measure
 from evil.seams import Policy
 from scripts import run_dagger
 from tests.scripts.starting import start, summary_of

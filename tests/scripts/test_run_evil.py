@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evil.errors import UserError
-from evil.experiments import artefacts
+from evil.experiments.shared import artefacts
 from scripts import run_evil
 from tests.scripts.starting import start, summary_of
 

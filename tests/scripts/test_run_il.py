@@ -6,7 +6,7 @@ import pytest
 
 from evil.config import to_dict
 from evil.errors import UserError
-from evil.experiments import presets
+from evil.experiments.settings import presets
 from evil.running.directory import RunDirectory
 from scripts import run_il
 from tests.scripts.starting import start, summary_of

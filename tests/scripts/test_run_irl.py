@@ -146,7 +146,7 @@ def test_resuming_under_another_config_names_the_field(run_irl: Call, finished: 
 
 def test_a_run_of_another_study_is_not_resumed(run_irl: Call, tmp_path: Path) -> None:
     from evil.config import to_dict
-    from evil.experiments import presets
+    from evil.experiments.settings import presets
     from evil.running.directory import RunDirectory
 
     RunDirectory.create(tmp_path / "bc", to_dict(presets.cloning("gridworld", "smoke")))
@@ -223,7 +223,8 @@ def test_the_users_own_demonstrations(run_irl: Call, tmp_path: Path) -> None:
 
 def test_on_whole_numbers_gail_is_played_with_tables() -> None:
     from evil import environments
-    from evil.experiments import presets, recipes, recover
+    from evil.experiments import recover
+    from evil.experiments.settings import presets, recipes
     from evil.imitation import irl
     from evil.rewards import adversarial
 

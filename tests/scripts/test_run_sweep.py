@@ -5,7 +5,8 @@ import json
 import pytest
 
 from evil.errors import UserError
-from evil.experiments import presets, sweep
+from evil.experiments.series import sweep
+from evil.experiments.settings import presets
 from scripts import run_irl, run_sweep
 from tests.scripts.starting import start, summary_of
 

@@ -6,8 +6,8 @@ import pytest
 
 from evil import environments
 from evil.errors import UserError
-from evil.experiments import study
-from evil.experiments.recipes import ROWS
+from evil.experiments.series import study
+from evil.experiments.settings.recipes import ROWS
 from evil.imitation import irl
 from plotting import retraining
 from scripts import study_retraining

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from evil import normalise
 from evil.demonstrations import catalogue
-from evil.experiments import artefacts
-from evil.experiments.comparison import Term
+from evil.experiments.shared import artefacts
+from evil.experiments.shared.comparison import Term
 from evil.networks import actor_critic
 from evil.rewards import potential
 from evil.seams import Environment, PyTree

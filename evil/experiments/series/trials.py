@@ -19,8 +19,9 @@ from jax import Array
 from evil.config import from_dict, override, to_dict
 from evil.errors import UserError
 from evil.evaluation import episodes
-from evil.experiments import algorithms, clone, recover
-from evil.experiments.problem import Problem, read_problem
+from evil.experiments import clone, recover
+from evil.experiments.settings import algorithms
+from evil.experiments.shared.problem import Problem, read_problem
 from evil.imitation import bc
 from evil.learners import mixing
 from evil.pytrees import pytree
@@ -92,7 +93,7 @@ def at(base: algorithms.Study, point: Point) -> algorithms.Study:
         learner: Any = config.algorithm.learner
         rounds = mixing.nearest(learner.round_length, learner.num_envs * learner.num_steps)
         config = override(config, {"algorithm.learner.round_length": rounds})
-        if config.method == "adril" and not rounds:  # without rounds: see evil.experiments.tuned
+        if config.method == "adril" and not rounds:  # labels alone: see `tuned`
             config = override(config, {"algorithm.reward.kind": "sqil"})
     return from_dict(to_dict(config))
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from evil import registry
-from evil.experiments import measure
+from evil.experiments.shared import measure
 from evil.learners import alone
 from evil.rewards import combine, fixed
 from evil.running.runner import Phase

@@ -24,7 +24,7 @@ from evil.running.runner import Session
 from evil.running.signals import Interrupted
 
 if TYPE_CHECKING:
-    from evil.experiments import sweep
+    from evil.experiments.series import sweep
 
 FOLDER, LOG = "groups", "log.txt"
 
@@ -58,7 +58,13 @@ def carry_out(
     jobs = [
         launchers.Job(
             name=f"group {number}",
-            command=[sys.executable, "-m", "evil.experiments.job", str(folder.path), *options],
+            command=[
+                sys.executable,
+                "-m",
+                "evil.experiments.series.job",
+                str(folder.path),
+                *options,
+            ],
             log=folder.path / LOG,
         )
         for number, folder in folders.items()

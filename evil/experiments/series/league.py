@@ -16,7 +16,9 @@ from evil import environments
 from evil.config import from_dict, override
 from evil.errors import UserError, at_least, unknown
 from evil.evaluation.statistics import bootstrap_interval
-from evil.experiments import algorithms, cells, clone, presets, recover
+from evil.experiments import clone, recover
+from evil.experiments.series import cells
+from evil.experiments.settings import algorithms, presets
 from evil.learners import minibatches, ppo
 from evil.running import files
 from evil.running.directory import RunDirectory, versions

@@ -27,8 +27,9 @@ import numpy as np
 from evil import environments
 from evil.config import override
 from evil.errors import UserError, at_least
-from evil.experiments import algorithms, presets, spaces, trials
-from evil.experiments.problem import random_return, read_problem
+from evil.experiments.series import trials
+from evil.experiments.settings import algorithms, presets, spaces
+from evil.experiments.shared.problem import random_return, read_problem
 from evil.running import memory
 from evil.running.session import Session
 from evil.running.sweep import Point, locate

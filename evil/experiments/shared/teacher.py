@@ -10,7 +10,8 @@ from evil import distributions
 from evil.demonstrations import catalogue
 from evil.errors import UserError
 from evil.evaluation import episodes
-from evil.experiments import artefacts, evaluate, measure
+from evil.experiments import evaluate
+from evil.experiments.shared import artefacts, measure
 from evil.imitation import labelling
 from evil.learners import policies
 from evil.learners.policies import Outputs

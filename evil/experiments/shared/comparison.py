@@ -12,7 +12,7 @@ import numpy as np
 
 from evil import registry
 from evil.evaluation import statistics
-from evil.experiments import measure
+from evil.experiments.shared import measure
 from evil.rewards import combine, potential
 from evil.running.runner import Phase
 from evil.seams import Environment, Key, PyTree, Score

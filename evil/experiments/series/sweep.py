@@ -23,8 +23,10 @@ from evil import registry
 from evil.config import from_dict, override, to_dict
 from evil.demonstrations import Demonstrations, selection_axes, selections
 from evil.errors import UserError, at_least, unknown
-from evil.experiments import launched, measure, ranked, recover
-from evil.experiments.problem import Problem
+from evil.experiments import recover
+from evil.experiments.series import launched, ranked
+from evil.experiments.shared import measure
+from evil.experiments.shared.problem import Problem
 from evil.imitation import bc, irl
 from evil.learners import alone
 from evil.rewards import fixed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from evil.experiments.sizes import Size
+from evil.experiments.settings.sizes import Size
 from evil.learners import sac
 
 

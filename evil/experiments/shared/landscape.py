@@ -14,7 +14,7 @@ import numpy as np
 
 from evil.environments import gridworld
 from evil.evaluation import statistics
-from evil.experiments.comparison import Term
+from evil.experiments.shared.comparison import Term
 from evil.seams import Environment, Transition
 
 FILE = "landscape.npz"

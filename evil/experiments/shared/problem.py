@@ -8,7 +8,7 @@ from typing import Protocol
 from evil import environments
 from evil.demonstrations import Demonstrations, catalogue, choose, load, nothing, returns
 from evil.evaluation import episodes
-from evil.experiments import measure
+from evil.experiments.shared import measure
 from evil.seams import Environment, Key
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from evil.evaluation.statistics import interquartile_interval, interquartile_mean
-from evil.experiments import measure, recover
-from evil.experiments.problem import Problem, random_return
+from evil.experiments import recover
+from evil.experiments.shared import measure
+from evil.experiments.shared.problem import Problem, random_return
 from evil.running import memory
 from evil.seams import Key
 

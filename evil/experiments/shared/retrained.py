@@ -11,7 +11,9 @@ import jax.numpy as jnp
 
 from evil.config import from_dict
 from evil.errors import UserError
-from evil.experiments import artefacts, evaluate, measure, presets, retraining
+from evil.experiments import evaluate
+from evil.experiments.settings import presets
+from evil.experiments.shared import artefacts, measure, retraining
 from evil.running import weights
 from evil.running.directory import RunDirectory
 from evil.running.runner import Session, run

@@ -11,8 +11,8 @@ import numpy as np
 from evil import registry
 from evil.demonstrations import Demonstrations, sample
 from evil.evaluation import statistics
-from evil.experiments import artefacts, measure
-from evil.experiments.problem import Problem, random_return
+from evil.experiments.shared import artefacts, measure
+from evil.experiments.shared.problem import Problem, random_return
 from evil.learners import replay
 from evil.rewards import combine
 from evil.running import memory

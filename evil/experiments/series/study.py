@@ -21,8 +21,11 @@ from evil.demonstrations import catalogue
 from evil.errors import at_least, unknown
 from evil.evaluation import distances
 from evil.evaluation.statistics import interquartile_mean
-from evil.experiments import artefacts, cells, presets, recover
-from evil.experiments.recipes import ROWS, Row
+from evil.experiments import recover
+from evil.experiments.series import cells
+from evil.experiments.settings import presets
+from evil.experiments.settings.recipes import ROWS, Row
+from evil.experiments.shared import artefacts
 from evil.running import files
 from evil.running.directory import RunDirectory
 from evil.seams import PyTree, Score, Transition

@@ -15,10 +15,11 @@ import jax
 
 from evil import environments
 from evil.errors import at_least, unknown
-from evil.experiments import clone, finite, recipes, recover, shape, sizes_sac
+from evil.experiments import clone, finite, recover, shape
 from evil.experiments import dagger as dagger_study
 from evil.experiments import expert as experts
-from evil.experiments.sizes import (
+from evil.experiments.settings import recipes, sizes_sac
+from evil.experiments.settings.sizes import (
     EVOLUTION,
     EXPERT_ITERATIONS,
     JUDGED,

@@ -26,7 +26,8 @@ from typing import Any, Literal
 from evil import environments
 from evil.config import override
 from evil.errors import at_least, unknown
-from evil.experiments import clone, presets, recover, sizes_sac, tuned
+from evil.experiments import clone, recover
+from evil.experiments.settings import presets, sizes_sac, tuned
 from evil.imitation import irl
 from evil.learners import mixing
 from evil.rewards import (

@@ -1,4 +1,7 @@
-"""What is left to do of a run, in a process of its own: python -m evil.experiments.job RUN."""
+"""What is left to do of a run, in a process of its own.
+
+python -m evil.experiments.series.job RUN
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ python scripts/benchmark.py generation --env pendulum      EvIL beside plain PPO
 python scripts/benchmark.py recovery --num_seeds 3         run_irl.py --irl_plus, nothing cached
 python scripts/benchmark.py sac                   an update of SAC beside its matrix products
 python scripts/benchmark.py tabular               a gradient on gridworld50, and a hundred lanes
+python scripts/benchmark.py accelerator --preset paper     runs of 1, 32 and 200 seeds, by slices
 python scripts/benchmark.py startup               import and --help
 
 Figures that are compared take turns, in one process or in two that wait for each other.
@@ -37,7 +38,7 @@ SCRIPTS = Path(__file__).resolve().parent
 RUN_IRL = SCRIPTS / "run_irl.py"
 What = Literal[
     "suite", "scaling", "devices", "seeds", "faults", "throughput", "paper", "reliability",
-    "generation", "recovery", "sac", "tabular", "startup",
+    "generation", "recovery", "sac", "tabular", "startup", "accelerator",
 ]  # fmt: skip
 
 
@@ -57,10 +58,10 @@ def measure(
     Args:
         what: Which measurement.
         env: Environment; default: hopper, and cartpole for seeds.
-        preset: Sizes of everything in suite, devices, seeds and faults.
+        preset: Sizes of everything in suite, devices, seeds, faults and accelerator.
         num_seeds: Seeds of seeds (default: 32), reliability (5) and recovery (5).
         num_demos: Demonstrations in recovery; default: all.
-        turns: Calls of each program in suite, devices and scaling.
+        turns: Calls of each program in suite, devices, scaling and accelerator.
         budget_s: Seconds after which the series of scaling end.
         compare: An earlier output of suite; exit code 1 if something has become slower.
         devices: Devices to use, as cpu:2; default: all of the best kind.
@@ -101,6 +102,7 @@ def measured(
 ) -> dict[str, Any]:
     """One measurement."""
     from evil.benchmarks import (
+        accelerator,
         commands,
         devices,
         programs,
@@ -125,6 +127,7 @@ def measured(
         "sac": lambda: sac.costs(env),
         "tabular": lambda: tabular.fits("gridworld50"),
         "startup": lambda: commands.startup(SCRIPTS),
+        "accelerator": lambda: accelerator.runs(preset, turns=turns),
     }[what]()
 
 

@@ -31,6 +31,7 @@ def make_batch(
     observe: Callable[[Array], Array],
     transitions: Transition,
     latents: Array,
+    log_prob: Array,
     rewards: Array,
     *,
     discount: Array | float,
@@ -38,9 +39,8 @@ def make_batch(
 ) -> Batch:
     """Estimates for transitions `[T, B]` in batched calls; `rewards` are what is learned from.
 
-    `transitions` know their log-probabilities; `observe` makes observations what the networks see.
+    `log_prob` is that of the latents; `observe` makes observations what the networks see.
     """
-    assert transitions.log_prob is not None
     obs = observe(transitions.obs)
     values = apply(module, network, obs, method="critic")
     next_values = apply(module, network, observe(transitions.next_obs), method="critic")
@@ -56,7 +56,7 @@ def make_batch(
     return Batch(
         obs=obs,
         latent=latents,
-        log_prob=transitions.log_prob,
+        log_prob=log_prob,
         value=values,
         advantage=advantage,
         target=advantage + values,

@@ -209,7 +209,9 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             restart_rate=state.hyper.final_restart_rate * annealed(config, state, 0.0, 1.0) ** 4,
         )
         outputs = apply(module, state.network, observe(transitions.obs), method="actor")
-        transitions = dataclasses.replace(transitions, log_prob=family.log_prob(outputs, latents))
+        # A reward that asks how likely an action was has only seen actions as applied.
+        likelihood = family.log_prob_of_action(outputs, transitions.action)
+        transitions = dataclasses.replace(transitions, log_prob=likelihood)
         accounts, rewards, scored = scoring.pay(
             score,
             reward_params,
@@ -225,6 +227,7 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
             observe,
             transitions,
             latents,
+            family.log_prob(outputs, latents),
             rewards,
             discount=state.hyper.discount,
             lambda_=state.hyper.gae_lambda,

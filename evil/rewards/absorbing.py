@@ -34,22 +34,27 @@ def state(num_features: int) -> Array:
     return jnp.zeros(num_features + 1).at[-1].set(1.0)
 
 
+def share(ends_per_step: Array, steps: int) -> Array:
+    """Share of time `[]` spent in the absorbing state if so many steps there follow every end."""
+    spent = ends_per_step * steps
+    return spent / (1.0 + spent)
+
+
 def visit(key: Key, extended: Array, terminated: Array, steps: int) -> Array:
     """Extended states `[N, F + 1]`, of which some are replaced by the absorbing one.
 
-    Each with the share of time that it takes up if every end among `terminated [N]` is followed
-    by so many steps there.
+    Each with the `share` of time that it takes up, by the ends among `terminated [N]`.
     """
-    spent = terminated.mean() * steps
-    replaced = jax.random.bernoulli(key, spent / (1.0 + spent), terminated.shape)
+    replaced = jax.random.bernoulli(key, share(terminated.mean(), steps), terminated.shape)
     return jnp.where(replaced[:, None], state(extended.shape[-1] - 1), extended)
 
 
 def continued(values: Array, rows: Transition, value: Array, steps: int) -> Array:
     """Rewards `[...]` with those of the absorbing state, `value` per step, paid at once.
 
-    Not where the rows of that state are paid for themselves.
+    Where there are rows of that state, they are paid instead.
     """
-    if getattr(rows.origin, "is_absorbing", None) is not None:
-        return values
+    among = getattr(rows.origin, "is_absorbing", None)
+    if among is not None:
+        return jnp.where(among, value, values)
     return values + jnp.where(rows.terminated, steps * value, 0.0)

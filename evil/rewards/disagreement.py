@@ -5,7 +5,8 @@
 
 π_1 ... π_K are clones fitted to resampled demonstrations, or, in the dropout form, one clone with K
 fixed sets of units dropped. Where the expert was they agree. The reward is 1 where the cost is at
-most that of a share `quantile` of the expert's own steps, and -1 elsewhere.
+most that of a share `quantile` of the expert's own steps, and -1 elsewhere, which is also what
+the absorbing state is paid: no clone has been there.
 
 Reference: brantley2020dril
 """
@@ -25,7 +26,7 @@ from evil.errors import UserError, at_least, unknown
 from evil.networks import mlp
 from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree
-from evil.rewards import contrast, features, fitting, memoryless
+from evil.rewards import absorbing, contrast, features, fitting, memoryless
 from evil.seams import Environment, Key, PyTree, RewardModel, Transition
 
 FORMS = ("ensemble", "dropout")
@@ -60,6 +61,8 @@ class Config:
     """Share of the expert's steps that the threshold lets through."""
     reward: Literal["sign", "penalty", "cost"] = "sign"
     """1 and -1 on either side of the threshold; 0 and -1; or the negative cost in units of it."""
+    absorbing_steps: int = 0
+    """Steps in the absorbing state by which an end is followed: see `evil.rewards.absorbing`."""
     batch_size: int = 256
     """Rows of either side in one update, which only measures."""
     deviation_floor: float = 1e-3
@@ -176,12 +179,15 @@ def make(config: Config, env: Environment) -> RewardModel:
         return dataclasses.replace(state, threshold=jnp.nanquantile(own, config.quantile))
 
     def score(params: State, rows: Transition) -> Array:
-        return reward(costs(params, rows), params.threshold, config.reward)
+        found = reward(costs(params, rows), params.threshold, config.reward)
+        if not config.absorbing_steps:
+            return found
+        return absorbing.continued(found, rows, jnp.array(-1.0), config.absorbing_steps)
 
     return RewardModel(
         init=init,
         params=lambda state: state,
-        score=memoryless(score),
+        score=memoryless(score, pays_absorbing=config.absorbing_steps > 0),
         update=contrast.measuring(score),
         batch_size=config.batch_size,
     )
@@ -196,6 +202,7 @@ def _check(config: Config) -> None:
         if name not in known:
             raise unknown(kind, name, known)
     at_least(2, members=config.members)
+    at_least(0, absorbing_steps=config.absorbing_steps)
     at_least(
         1,
         fit_updates=config.fit_updates,

@@ -6,6 +6,9 @@ over expert rows e and recent agent rows a, F standardised features each. The tw
 medians of |x - y|² / F: m_1 among experts, m_2 between experts and agent, averaged over the first
 updates and then kept. There is nothing else to fit: an update takes in the agent's latest rows.
 
+The absorbing state is like itself, k = 2, and unlike every other: its witness is twice the share of
+time that the expert spends there, less twice the agent's.
+
 Reference: kim2018gmmil
 """
 
@@ -21,7 +24,7 @@ from evil import normalise
 from evil.demonstrations.demonstrations import Demonstrations, moments_of, sample
 from evil.errors import at_least, unknown
 from evil.pytrees import pytree
-from evil.rewards import contrast, features, levels, memoryless
+from evil.rewards import absorbing, contrast, features, levels, memoryless
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
 
 BLOCK = 1024  # rows whose kernels are held in memory at once
@@ -41,6 +44,8 @@ class Config:
     """Updates whose medians are averaged to the second bandwidth; it is then kept."""
     baseline: levels.Kind = "none"
     """What is subtracted: see `evil.rewards.levels`."""
+    absorbing_steps: int = 0
+    """Steps in the absorbing state by which an end is followed: see `evil.rewards.absorbing`."""
     deviation_floor: float = 1e-3
     """Least standard deviation by which an input is divided."""
 
@@ -52,6 +57,7 @@ class State:
     expert: Array  # [M, F] standardised
     agent: Array  # [N, F]
     bandwidths: Array  # [2]
+    beyond: Array  # [2] shares of time that expert and agent spend in the absorbing state
     baseline: Array  # []
     moments: normalise.Moments
     count: Array  # [] int32, updates so far
@@ -93,6 +99,7 @@ def make(config: Config, env: Environment) -> RewardModel:
     ):
         if name not in known:
             raise unknown(kind, name, known)
+    at_least(0, absorbing_steps=config.absorbing_steps)
     spec = env.spec
 
     def look(moments: normalise.Moments, rows: Transition) -> Array:
@@ -103,10 +110,12 @@ def make(config: Config, env: Environment) -> RewardModel:
         found = moments_of(demos, lambda rows: features.select(config.inputs, spec, rows))
         expert = look(found, sample(key, demos, config.expert_rows))
         among = bandwidth(expert, expert)
+        ends = moments_of(demos, lambda rows: rows.terminated[..., None]).mean[0]
         return State(
             expert=expert,
             agent=jnp.zeros((config.batch_size, expert.shape[-1])),
             bandwidths=jnp.stack([among, among]),
+            beyond=jnp.stack([absorbing.share(ends, config.absorbing_steps), jnp.zeros(())]),
             baseline=jnp.zeros(()),
             moments=found,
             count=jnp.zeros((), jnp.int32),
@@ -118,20 +127,29 @@ def make(config: Config, env: Environment) -> RewardModel:
             "agent": state.agent,
             "has_agent": (state.count > 0).astype(jnp.float32),
             "bandwidths": state.bandwidths,
+            "beyond": state.beyond,
             "baseline": state.baseline,
             "moments": state.moments,
         }
 
-    def score(params: PyTree, rows: Transition) -> Array:
+    def witnessed(params: PyTree, rows: Transition) -> Array:
         x = look(params["moments"], rows)
+        here = 1.0 - params["beyond"]
 
         def block(x: Array) -> Array:
             found = similarity(x[None], params["expert"], params["bandwidths"])
             against = similarity(x[None], params["agent"], params["bandwidths"])
-            return (found - params["has_agent"] * against)[0]
+            return (here[0] * found - params["has_agent"] * here[1] * against)[0]
 
         rewards = jax.lax.map(block, x.reshape((-1, x.shape[-1])), batch_size=BLOCK)
         return rewards.reshape(x.shape[:-1]) - params["baseline"]
+
+    def score(params: PyTree, rows: Transition) -> Array:
+        rewards = witnessed(params, rows)
+        if not config.absorbing_steps:
+            return rewards
+        value = 2.0 * (params["beyond"][0] - params["beyond"][1]) - params["baseline"]
+        return absorbing.continued(rewards, rows, value, config.absorbing_steps)
 
     def update(
         key: Key, state: State, agent: Transition, expert: Transition
@@ -139,26 +157,28 @@ def make(config: Config, env: Environment) -> RewardModel:
         del key
         rows = look(state.moments, agent)
         now = bandwidth(state.expert, rows)
+        spent = absorbing.share(agent.terminated.mean(), config.absorbing_steps)
         share = jnp.where(state.count < config.bandwidth_updates, 1.0 / (state.count + 1.0), 0.0)
         between = state.bandwidths[1] + share * (now - state.bandwidths[1])
         state = dataclasses.replace(
             state,
             agent=rows,
+            beyond=state.beyond.at[1].set(spent),
             bandwidths=state.bandwidths.at[1].set(between),
             count=state.count + 1,
         )
         found = params(state)
-        paid = score(found, agent)
+        paid = witnessed(found, agent)
         level = levels.track(
             config.baseline, state.baseline, paid + state.baseline, state.count - 1
         )
-        metrics = contrast.metrics(paid, score(found, expert))
+        metrics = contrast.metrics(paid, witnessed(found, expert))
         return dataclasses.replace(state, baseline=level), metrics
 
     return RewardModel(
         init=init,
         params=params,
-        score=memoryless(score),
+        score=memoryless(score, pays_absorbing=config.absorbing_steps > 0),
         update=update,
         batch_size=config.batch_size,
     )

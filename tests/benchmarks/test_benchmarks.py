@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evil.benchmarks import devices, regressions, roofline, scaling, timing
+from evil.benchmarks import accelerator, devices, regressions, roofline, scaling, timing
 from evil.benchmarks.suite import REFERENCE, relative
 from evil.errors import UserError
 from scripts import benchmark
@@ -134,3 +135,15 @@ def test_one_device_and_two_take_turns():
     assert found["two_over_one"] > 0
     with pytest.raises(UserError, match="unknown work"):
         devices.race_devices("walking", "cartpole")
+
+
+def test_whole_runs_follow_from_slices(monkeypatch):
+    """Three seeds where two fit are two programs, one after the other."""
+    monkeypatch.setattr(accelerator, "HELD", 1)
+    free = iter([0, sys.maxsize])
+    monkeypatch.setattr(accelerator.memory, "free_bytes", lambda: next(free))
+    found = accelerator.runs("smoke", {"cartpole": (3,)}, slice_=1, turns=1)
+    (one,) = found["runs"]["cartpole"]
+    assert (one["seeds"], one["side_by_side"], one["iterations"]) == (3, 2, 6)
+    assert one["whole_run_s"] == pytest.approx(2 * 6 * one["seconds_per_iteration"])
+    assert one["compile_s"] > 0 and found["device"]

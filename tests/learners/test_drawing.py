@@ -132,9 +132,7 @@ AFTER, STEPS = 0.5, 4  # γ / (1 - γ) of them
 
 
 def paid(params, rows):
-    beyond = getattr(rows.origin, "is_absorbing", None)
-    rewards = absorbing.continued(jnp.ones_like(rows.reward), rows, jnp.float32(AFTER), STEPS)
-    return rewards if beyond is None else jnp.where(beyond, AFTER, rewards)
+    return absorbing.continued(jnp.ones_like(rows.reward), rows, jnp.float32(AFTER), STEPS)
 
 
 @pytest.mark.parametrize("kind", drawing.ABSORBING)

@@ -226,6 +226,21 @@ def test_the_rollout_knows_its_log_probabilities(small):
     np.testing.assert_allclose(rollout.log_prob, chosen[..., 0], rtol=1e-4)
 
 
+def test_a_reward_is_told_how_likely_the_applied_action_is():
+    """Not the latent, of which a clipped action says nothing."""
+    config = dataclasses.replace(
+        SMALL, network=dataclasses.replace(SMALL.network, initial_log_std=1.0)
+    )
+    learner = bind("continuous", config)
+    state = jax.jit(learner.init)(jax.random.key(0))
+    rollout = jax.jit(learner.step)(state, ())[1]
+    spec = SPECS["continuous"]
+    assert np.isin(rollout.action, [*spec.action_low, *spec.action_high]).any()
+    policy = learner.policy(state, deterministic=False)
+    expected = policy.log_prob(policy.params, rollout)
+    np.testing.assert_allclose(rollout.log_prob, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_observations_are_counted_once(small):
     _, state, step, _ = small
     after, rollout, _ = take(step(lanes(state, learning_rate=[0.1] * 3), state), jnp.int32(0))

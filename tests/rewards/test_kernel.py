@@ -1,10 +1,13 @@
 """The kernel witness, against a double loop."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evil.rewards import kernel
+from evil.rewards import features, kernel
 from tests.rewards.blobs import DEMOS, ENV, rows
 
 RNG = np.random.default_rng(0)
@@ -94,3 +97,37 @@ def test_many_rows_are_scored_in_blocks():
     many = rows(jax.random.key(1), 2 * kernel.BLOCK + 6)
     shaped = jax.tree.map(lambda x: x.reshape((2, -1, *x.shape[1:])), many)
     np.testing.assert_allclose(pay(state, shaped).reshape(-1), pay(state, many), rtol=1e-5)
+
+
+def test_ends_are_followed_by_what_nobody_else_does():
+    """By hand: experts never end; of the agent's steps a tenth do, and five steps follow each."""
+    model = kernel.make(kernel.Config(expert_rows=50, batch_size=20, absorbing_steps=5), ENV)
+    agent = rows(jax.random.key(1), 20, -1.0)
+    ended = dataclasses.replace(agent, terminated=jnp.arange(20) < 2)
+    state = jax.jit(model.init)(jax.random.key(0), DEMOS)
+    state, _ = jax.jit(model.update)(jax.random.key(0), state, ended, agent)
+    spent = 0.5 / 1.5
+
+    def pay(params, steps):
+        return model.score.apply(params, (), steps)[0]
+
+    params = model.params(state)
+    x = rows(jax.random.key(3), 4, -1.0)
+    alive, dead = (dataclasses.replace(x, terminated=jnp.full(4, end)) for end in (False, True))
+    difference = pay(params, dead) - pay(params, alive)
+    np.testing.assert_allclose(difference, 5 * 2 * (0.0 - spent), rtol=1e-5)
+    # Whoever is alive is compared with what the agent does while it lives, for two thirds of time.
+    unended = params | {"beyond": jnp.zeros(2)}
+    against = kernel.similarity(look(params, x), params["agent"], params["bandwidths"])
+    np.testing.assert_allclose(
+        pay(params, alive) - pay(unended, alive), spent * against, rtol=1e-4, atol=1e-6
+    )
+    beyond = dataclasses.replace(alive, origin=SimpleNamespace(is_absorbing=jnp.full(4, True)))
+    np.testing.assert_allclose(pay(params, beyond), -2 * spent, rtol=1e-5)
+
+
+def look(params, steps):
+    return features.standardise(
+        *features.units(params["moments"], floor=CONFIG.deviation_floor),
+        features.select("sa", ENV.spec, steps),
+    )

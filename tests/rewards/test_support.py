@@ -123,3 +123,13 @@ def test_padding_is_never_fitted():
 def test_bad_options_are_the_users_error(module, changes, said):
     with pytest.raises(UserError, match=said):
         module.make(dataclasses.replace(module.Config(), **changes), ENV)
+
+
+def test_where_no_clone_has_been_the_least_is_paid():
+    model = disagreement.make(dataclasses.replace(DRIL, fit_updates=1, absorbing_steps=7), ENV)
+    assert model.score.pays_absorbing
+    params = model.params(jax.jit(model.init)(jax.random.key(0), DEMOS))
+    alive = rows(jax.random.key(1), 3)
+    dead = dataclasses.replace(alive, terminated=jnp.array([True, True, False]))
+    paid = [model.score.apply(params, (), steps)[0] for steps in (alive, dead)]
+    np.testing.assert_allclose(paid[1] - paid[0], [-7.0, -7.0, 0.0])

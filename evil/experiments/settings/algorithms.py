@@ -5,10 +5,10 @@
     fairl  PPO   odds, for the forward KL        all the time     its own
     gail   PPO   -log(1 - D)                     all the time     its own
     dac    SAC   log-odds, beyond the end too    all the time     its replay
-    gmmil  SAC   kernel witness                  nothing to fit   its replay
+    gmmil  SAC   kernel witness, there too       nothing to fit   its replay
     pwil   SAC   greedy coupling                 before           its replay
     red    SAC   distilled support               before           its replay
-    dril   SAC   agreement of clones             before           its replay; it clones besides
+    dril   SAC   agreement of clones, there too  before           its replay; it clones besides
     sqil   SAC   label of origin                 nothing to fit   half of each batch the expert's
     adril  SAC   label of origin and round       nothing to fit   every other batch the expert's
     sac    SAC   the real one                    nothing to fit   its replay
@@ -74,12 +74,12 @@ METHODS = {
         is_fitted=True,
         absorbing=True,
     ),
-    "dril": Method("sac", disagreement.Config(), {"cloning_batch": 256}),
+    "dril": Method("sac", disagreement.Config(), {"cloning_batch": 256}, absorbing=True),
     # Where D nears one the reward has no bound of its own. As published it would be "fairl".
     "fairl": Method("ppo", adversarial.Config(reward="ratio", reward_bound=10.0), is_fitted=True),
     "gail": Method("ppo", adversarial.Config(reward="gail"), is_fitted=True),
     # Compared with the whole replay, the witness would be one of all policies so far.
-    "gmmil": Method("sac", kernel.Config(), recent=16),
+    "gmmil": Method("sac", kernel.Config(), recent=16, absorbing=True),
     "pwil": Method("sac", coupling.Config()),
     "red": Method("sac", support.Config()),
     "sac": Method("sac", fixed.Config()),
@@ -88,6 +88,11 @@ METHODS = {
 NAMES = ("bc", *METHODS)
 # Steps of the published size need the published million of them.
 SHORT = {"learning_rate": 1e-3, "weight_decay": 0.1}
+# A classifier of norm one tells little apart, and a short run has no time to live on little.
+STEEP = {
+    "learning_rate": 1e-3, "weight_decay": 0.0, "spectral": False, "gradient_penalty": 10.0,
+    "gradient_target": 1.0,
+}  # fmt: skip
 SMOKE = {
     "adversarial": {"hidden": (16,), "batch_size": 32},
     "disagreement": {"hidden": (16,), "fit_updates": 20, "batch_size": 32},
@@ -208,7 +213,7 @@ def off_policy(method: Method, usual: recover.Config, preset: presets.Preset) ->
     if preset == "smoke":
         reward = dataclasses.replace(reward, **SMOKE.get(kind, {}))
     if method.is_fitted and preset != "paper":
-        reward = dataclasses.replace(reward, **SHORT)
+        reward = dataclasses.replace(reward, **STEEP)
     rows = min(learner.capacity, usual.iterations * rollout) if method.is_fitted else rollout
     game = dataclasses.replace(
         usual.algorithm,

@@ -51,7 +51,7 @@ SAC = sac.Config(
     update_ratio=0.125,
     batch_size=8,
     capacity=64,
-    warmup=32,
+    warmup=16,  # one rollout: the first step learns
     network=dataclasses.replace(sac.Config().network, hidden=(8,)),
     num_starts=4,
 )

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,21 +147,32 @@ def _long(argument: str) -> str:
 
 
 @contextlib.contextmanager
-def session(config: Any, output: Output, *, name: str) -> Iterator[Session]:
-    """A session in a new run directory, or in the one to resume; of the first process alone."""
+def session(config: Any, output: Output, *, name: str, again: str = "") -> Iterator[Session]:
+    """A session in a new run directory, or in the one to resume; of the first process alone.
+
+    An interruption carries, as a note, how to go on: as `again` says, or with `--resume`.
+    """
     found: list[RunDirectory] = []
     processes.first(lambda: found.append(_directory(config, output, name)))
     directory = found[0] if found else None
+    shown = progress.choose(output.quiet or directory is None)
     opened = sinks.open_sinks(directory, wandb=output.wandb) if directory else ()
     try:
+        if directory is not None:
+            shown.note(f"the run directory is {directory.path}")
         with stop_on_signal() as stop:
             yield Session(
                 directory=directory,
                 sinks=opened,
-                progress=progress.choose(output.quiet or directory is None),
+                progress=shown,
                 stop=stop,
                 checkpoint_interval_s=output.checkpoint_every,
             )
+    except (Interrupted, KeyboardInterrupt) as interruption:
+        if directory is not None:
+            path = shlex.quote(str(directory.path))
+            interruption.add_note(again or f"Continue with --resume {path}")
+        raise
     finally:
         for sink in opened:
             sink.close()
@@ -203,7 +215,9 @@ def carry_out(
 def main(body: Callable[[], None], *, is_shared: bool = False) -> None:
     """Run a script: one sentence and exit code 2 for wrong input, 0 after a clean stop.
 
-    A script that `is_shared` may be carried out by several processes together.
+    Stopped before there is a run it has lost nothing, which is clean, too; a second Ctrl-C, which
+    does not wait for a checkpoint, gives 130. A script that `is_shared` may be carried out by
+    several processes together.
     """
     try:
         asked = _asked_settings(sys.argv[1:])
@@ -218,9 +232,18 @@ def main(body: Callable[[], None], *, is_shared: bool = False) -> None:
         raise SystemExit(2) from None
     except Interrupted as stop:
         if processes.is_first():
-            print(f"\n{stop} Continue with --resume.")
+            print("", " ".join([str(stop), *_notes(stop)]), sep="\n")
+    except KeyboardInterrupt as stop:
+        notes = _notes(stop)
+        kept = "only what the last checkpoint holds is kept." if notes else "nothing was begun."
+        print("", " ".join(["interrupted;", kept, *notes]), sep="\n")
+        raise SystemExit(130 if notes else 0) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _asked_settings(arguments: Sequence[str]) -> argparse.Namespace:

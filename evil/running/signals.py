@@ -14,8 +14,10 @@ class Interrupted(Exception):
 
     def __init__(self, phase: str, iteration: int, saved: bool) -> None:
         self.phase, self.iteration, self.saved = phase, iteration, saved
-        kept = "its state is saved" if saved else "its state was not saved: there is no directory"
-        super().__init__(f"interrupted in phase {phase!r} after iteration {iteration}; {kept}.")
+        kept = "is saved" if saved else "was not saved"
+        super().__init__(
+            f"interrupted in phase {phase!r} after iteration {iteration}; its state {kept}."
+        )
 
 
 class Stop:

@@ -82,6 +82,8 @@ class Checkpoints:
                 raise UserError(f"cannot write checkpoint {final}: {_brief(error)}.") from error
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # where nothing was ever saved
             for old in self._all()[: -self.keep]:
                 shutil.rmtree(old)
         return final

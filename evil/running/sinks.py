@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias
 
@@ -44,6 +45,14 @@ def open_sinks(
     return tuple(sinks)
 
 
+def last_logged(path: Path, phases: Container[str]) -> int:
+    """The last iteration of these phases in a file of metrics; 0 without any."""
+    if not path.exists():
+        return 0
+    places = filter(None, map(_place, files.lines(path)))
+    return max((iteration for phase, iteration in places if phase in phases), default=0)
+
+
 class JsonLines:
     """`metrics.jsonl`: one object per logged iteration and lane, in the order they happened."""
 
@@ -62,11 +71,9 @@ class JsonLines:
         self.close()
         if not self._path.exists():
             return
-        with atomic.explained("read", self._path):
-            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(True)
-        kept = [line for line in lines if _stays(line, phase, iteration)]
-        if kept != lines:
-            atomic.write(self._path, "".join(kept).encode())
+        stays = functools.partial(_stays, phase=phase, iteration=iteration)
+        if not all(map(stays, files.lines(self._path))):
+            atomic.write_parts(self._path, filter(stays, files.lines(self._path)))
 
     def close(self) -> None:
         if self._stream is not None:
@@ -154,11 +161,15 @@ def _metrics(record: Mapping[str, Any]) -> Record:
     return {name: value for name, value in record.items() if name not in COORDINATES}
 
 
-def _stays(text: str, phase: str, iteration: int) -> bool:
+def _stays(line: bytes, phase: str, iteration: int) -> bool:
     """Whether a line of metrics survives a rewind; one torn by a kill does not."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        record = json.loads(text)
-        return text.endswith("\n") and (
-            record["phase"] != phase or record["iteration"] <= iteration
-        )
-    return False
+    place = _place(line)
+    return place is not None and (place[0] != phase or place[1] <= iteration)
+
+
+def _place(line: bytes) -> tuple[str, int] | None:
+    """The phase and the iteration of a line of metrics; None if it is not a whole one."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        record = json.loads(line)
+        return (str(record["phase"]), int(record["iteration"])) if line.endswith(b"\n") else None
+    return None

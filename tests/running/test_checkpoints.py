@@ -132,6 +132,15 @@ def test_a_failed_save_keeps_the_checkpoint_before(store, contents, monkeypatch,
     assert contents(store.folder) == before
 
 
+def test_a_failed_first_save_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        checkpoints, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    with pytest.raises(UserError, match="full"):
+        Checkpoints(tmp_path / "irl").save(4, states(), {})
+    assert not (tmp_path / "irl").exists()
+
+
 def test_half_written_remains_of_a_kill_are_ignored(store):
     (store.folder / ".tmp-9").mkdir()
     (store.folder / ".tmp-9" / "meta.json").write_text("{")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import platform
 import sys
@@ -133,6 +134,7 @@ def _made(path: Path) -> Any:
         raise
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages on which numbers depend."""
     found = {"python": platform.python_version()}

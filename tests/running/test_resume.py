@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from evil.errors import UserError
-from evil.running import lanes
+from evil.running import directory, lanes
 from evil.running.directory import RunDirectory
 from evil.running.progress import Lines
 from evil.running.runner import Interrupted, Outcome, Phase, Session, run
@@ -240,6 +240,15 @@ def test_what_is_computed_again_is_said(tiny, path):
     assert said[0].startswith("irl: continues after iteration 0,") and "; 3 were logged" in said[0]
     assert "irl: iteration 0 of 41" in said[1]
     assert told(path, tiny.phase()) == []  # finished
+
+
+def test_other_versions_are_said(tiny, path, monkeypatch):
+    interrupt(path, tiny.phase(), chunks=2)
+    now = directory.versions()
+    monkeypatch.setattr(directory, "versions", lambda: now | {"jax": "99.0"})
+    said = told(path, tiny.phase())
+    assert f"written by jax {now['jax']}, now 99.0: bits may differ" in said[0]
+    assert told(path, tiny.phase()) == []  # finished: read, not run
 
 
 def test_a_phase_that_never_had_a_checkpoint_begins_anew_and_says_so(tiny, path):

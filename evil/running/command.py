@@ -19,6 +19,7 @@ import rich.console
 import rich.table
 import tyro
 
+from evil import atomic
 from evil.config import from_dict, to_dict
 from evil.errors import UserError
 from evil.running import processes, progress, settings, sinks
@@ -156,11 +157,14 @@ def session(config: Any, output: Output, *, name: str, again: str = "") -> Itera
     processes.first(lambda: found.append(_directory(config, output, name)))
     directory = found[0] if found else None
     shown = progress.choose(output.quiet or directory is None)
-    opened = sinks.open_sinks(directory, wandb=output.wandb) if directory else ()
     try:
-        if directory is not None:
-            shown.note(f"the run directory is {directory.path}")
-        with stop_on_signal() as stop:
+        with contextlib.ExitStack() as closing, stop_on_signal() as stop:
+            opened: tuple[sinks.Sink, ...] = ()
+            if directory is not None:
+                shown.note(f"the run directory is {directory.path}")
+                opened = sinks.open_sinks(directory, wandb=output.wandb)
+            for sink in opened:
+                closing.callback(sink.close)
             yield Session(
                 directory=directory,
                 sinks=opened,
@@ -173,9 +177,6 @@ def session(config: Any, output: Output, *, name: str, again: str = "") -> Itera
             path = shlex.quote(str(directory.path))
             interruption.add_note(again or f"Continue with --resume {path}")
         raise
-    finally:
-        for sink in opened:
-            sink.close()
 
 
 def _directory(config: Any, output: Output, name: str) -> RunDirectory:
@@ -207,7 +208,8 @@ def carry_out(
         if opened.directory is None:
             return  # the first process does the rest
         path = opened.directory.path
-        draw(path)
+        with atomic.explained("draw the figures of", path):
+            draw(path)
     (show or show_returns)(summary)
     print(f"everything about this run is in {path}")
 

@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.util
 import json
+import time
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias
@@ -85,7 +86,9 @@ class JsonLines:
 class TensorBoard:
     """Event files with scalars named `phase/lane/owner/quantity`, by iteration.
 
-    Each phase has its own writer, because TensorBoard rewinds a whole writer at a time.
+    Each phase has its own writer, because TensorBoard rewinds a whole writer at a time. Events are
+    written here and now: tensorboardX's `SummaryWriter` gives them to a thread, which a full disk
+    ends, and then waits for that thread for ever.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,29 +98,37 @@ class TensorBoard:
             raise UserError("TensorBoard was asked for, but tensorboardX is not installed.")
 
     def write(self, records: Sequence[Record]) -> None:
+        from tensorboardX import summary
+
         with atomic.explained("write", self._folder):
             for record in records:
-                phase, lane, iteration = record["phase"], record["lane"], record["iteration"]
+                phase, lane = record["phase"], record["lane"]
                 if phase not in self._writers:
                     self.rewind(phase, 0)
+                event = _event(step=record["iteration"], wall_time=time.time())
                 for name, value in _metrics(record).items():
-                    tag = f"{phase}/{lane}/{name}"
-                    self._writers[phase].add_scalar(tag, value, iteration)
+                    event.summary.MergeFrom(summary.scalar(f"{phase}/{lane}/{name}", value))
+                self._writers[phase].write_event(event)
             for writer in self._writers.values():
                 writer.flush()
 
     def rewind(self, phase: str, iteration: int) -> None:
-        import tensorboardX
+        from tensorboardX.event_file_writer import EventsWriter
 
-        if phase in self._writers:
-            self._writers.pop(phase).close()
-        folder = str(self._folder / phase)
-        with atomic.explained("write", self._folder):
-            self._writers[phase] = tensorboardX.SummaryWriter(folder, purge_step=iteration + 1)
+        folder = self._folder / phase
+        with atomic.explained("write", folder):
+            if phase in self._writers:
+                self._writers.pop(phase).close()
+            folder.mkdir(parents=True, exist_ok=True)
+            writer = self._writers[phase] = EventsWriter(str(folder / "events"))
+            writer.write_event(
+                _event(step=iteration + 1, wall_time=time.time(), session_log={"status": "START"})
+            )
 
     def close(self) -> None:
-        while self._writers:
-            self._writers.popitem()[1].close()
+        with atomic.explained("write", self._folder):
+            while self._writers:
+                self._writers.popitem()[1].close()
 
 
 class WeightsAndBiases:
@@ -155,6 +166,11 @@ class WeightsAndBiases:
 
     def close(self) -> None:
         self._run.finish()
+
+
+def _event(**fields: Any) -> Any:
+    """An event of TensorBoard's, whose class is made as it is imported."""
+    return importlib.import_module("tensorboardX.proto.event_pb2").Event(**fields)
 
 
 def _metrics(record: Mapping[str, Any]) -> Record:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from evil.errors import UserError
 from evil.experiments import clone
 from evil.running import command, settings
 from evil.running.runner import Interrupted
@@ -66,3 +67,12 @@ def test_where_there_is_no_resume_another_way_is_named(interrupted, tmp_path):
     stop = Interrupted("bc", 8, saved=True)
     _, said = interrupted(within(tmp_path / "run", stop, again="Continue with the same command."))
     assert said.endswith("Continue with the same command.\n") and "--resume" not in said
+
+
+def test_a_figure_that_cannot_be_written_is_one_sentence(tmp_path):
+    def draw(path):
+        raise OSError(28, "No space left on device")
+
+    output = command.Output(out=str(tmp_path / "run"), quiet=True)
+    with pytest.raises(UserError, match=r"cannot draw the figures of .*/run: No space left"):
+        command.carry_out(lambda _: {}, CONFIG, output, name="bc", draw=draw)

@@ -6,11 +6,14 @@ be continued is on disk already: whoever launched it can launch it again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evil.errors import UserError, unknown
+from evil.running import signals
 
 PACKAGES = {"local": "", "submitit": "submitit", "ray": "ray"}  # launchers, and what they need
 POLL_S = 0.5
@@ -135,9 +139,22 @@ def last_line(log: Path) -> str:
 
 
 def execute(command: list[str], log: str) -> int:
-    """Run a command wherever a scheduler has put it; returns its exit code."""
+    """Run a command wherever a scheduler has put it; returns its exit code.
+
+    Whatever the scheduler stops this process with, a signal or an exception, the command is asked
+    to save and to end, and given the time for it.
+    """
     with open(log, "ab") as stream:
-        return subprocess.run(command, stdout=stream, stderr=stream, check=False).returncode
+        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+    try:
+        with signals.handled(signal.SIGTERM, process.terminate):
+            while (code := process.poll()) is None:  # Ray cannot interrupt a `wait`
+                time.sleep(POLL_S)
+            return code
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 class Local:
@@ -179,7 +196,11 @@ def _submitit(given: dict[str, Any], folder: Path) -> Launcher:
                 return 1
 
         def stop(self) -> None:
-            self._job.cancel(check=False)
+            if cluster == "local":  # whose `cancel` would kill the job after a second
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(self._job.job_id), signal.SIGTERM)
+            else:
+                self._job.cancel(check=False)
 
     return Submitted
 

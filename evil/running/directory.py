@@ -73,6 +73,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def cuts(self) -> Path:
+        """How many lanes of each phase run at a time."""
+        return self.path / "lanes_per_program.json"
+
+    @property
     def policy(self) -> Path:
         return self.path / "policy"
 

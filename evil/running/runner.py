@@ -78,7 +78,10 @@ def _finish(
         if is_kept and position.iteration != saved_iteration and processes.anybody(due):
             _save(phase, session, mesh.whole(states), position)
             saved_iteration, saved_at = position.iteration, time.perf_counter()
+        start = position
         states, position = _chunk(phase, session, programs, origin, states, position)
+        if broken := position.frozen[len(start.frozen) :]:
+            faults.record(session, phase, programs, start.iteration, broken, states)
     position = dataclasses.replace(position, complete=not position.is_unfinished(phase))
     states = mesh.whole(states)
     if is_kept and position.iteration != saved_iteration:
@@ -122,11 +125,6 @@ def _chunk(
         report.frozen(int(lane), position.iteration, count, metrics, finite, states)
         for lane in np.flatnonzero(alive & ~healthy)
     ]
-    if frozen:
-        good = mesh.whole(states)
-        if session.directory is not None:
-            for entry in frozen:
-                faults.record(session.directory, phase, position.iteration, entry, good)
     after = dataclasses.replace(
         position,
         iteration=position.iteration + count,

@@ -122,6 +122,7 @@ def _last_finite(
                     good[entry] = count, _lane(reached, entry)
                 else:
                     bad[entry] = count
+        del reached  # or there would be three of them in memory
     for entry, (count, state) in good.items():
         yield entry, count, state
 

@@ -25,6 +25,7 @@ from evil.running import signals
 
 PACKAGES = {"local": "", "submitit": "submitit", "ray": "ray"}  # launchers, and what they need
 POLL_S = 0.5
+TAIL = 64 * 1024  # bytes of a log in which its last line is sought
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,9 @@ def run(
 def last_line(log: Path) -> str:
     """What a job said last, which is why it failed."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - TAIL))
+            lines = stream.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return "it left no log"
     return lines[-1][:300] if lines else "it said nothing"

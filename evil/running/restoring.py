@@ -50,7 +50,9 @@ def _read(
             f"checkpoint {saved.path} does not fit this run: it was not made for "
             f"{phase.iterations} iterations."
         )
-    if not position.complete and (differences := saved.differences()):
+    if position.complete:
+        return position.to_json()
+    if differences := saved.differences():
         session.progress.note(
             f"{phase.name}: its checkpoint was written by {'; '.join(differences)}: bits may "
             "differ from those of an uninterrupted run"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from evil.errors import UserError
@@ -22,12 +22,17 @@ def explained(attempt: str, path: Path) -> Iterator[None]:
 
 def write(path: Path, content: bytes) -> Path:
     """Replace `path` by `content` in one rename: a reader sees the old file or the new one."""
+    return write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
+    """As `write`, of what need not fit in memory at once; `parts` may be read from `path`."""
     with explained("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
+                stream.writelines(parts)
                 stream.flush()
                 os.fsync(stream.fileno())
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's are for their owner alone

@@ -18,6 +18,9 @@ def main() -> int:
         except NoData as error:
             print(error, file=sys.stderr)
             return 2
+        except OSError as error:
+            print(f"cannot draw the figures of {run}: {error.strerror}", file=sys.stderr)
+            return 2
         if not drawn:
             print(f"{run}: nothing to draw yet.", file=sys.stderr)
             return 2

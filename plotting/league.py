@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,7 @@ def figure(league: str | Path) -> Figure:
 
     Of a single algorithm all environments stand in one panel.
     """
-    path = Path(league) / "table.json"
-    if not path.is_file():
-        raise runs.NoData(f"{league}: no table.json.")
-    rows = json.loads(path.read_text())["rows"]
+    rows = runs.document(Path(league) / "table.json")["rows"]
     competing = list(dict.fromkeys(x["algorithm"] for x in rows if x["algorithm"] not in ASIDE))
     envs = list(dict.fromkeys(row["env"] for row in rows))
     if len(competing) == 1:

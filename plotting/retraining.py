@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,7 @@ def draw(study: str | Path) -> Path:
 @style.styled
 def figure(study: str | Path) -> Figure:
     """One line per recipe: each policy of the game and each fresh one; panels by environment."""
-    path = Path(study) / "table.json"
-    if not path.is_file():
-        raise runs.NoData(f"{study}: no table.json.")
-    rows = json.loads(path.read_text())["rows"]
+    rows = runs.document(Path(study) / "table.json")["rows"]
     envs = list(dict.fromkeys(row["env"] for row in rows))
     names = list(dict.fromkeys(row["row"] for row in rows))
     size = (2.6 + 5.0 * len(envs), 1.9 + 0.42 * len(names))

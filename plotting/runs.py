@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import zipfile
@@ -19,6 +20,9 @@ class NoData(ValueError):
     """The run has not recorded what a figure shows: one sentence that says what is missing."""
 
 
+MAX_BYTES = 64 * 1024**2  # of a JSON document, or of an array
+MAX_LINE = 1024**2  # of metrics
+MAX_METRICS = 512 * 1024**2  # of all lines, which a figure holds in memory
 MIN_FOR_INTERVAL = 4
 RESAMPLES = 1000
 
@@ -67,30 +71,47 @@ def records(run: str | Path) -> list[dict[str, Any]]:
     path = Path(run) / "metrics.jsonl"
     if not path.is_file():
         raise NoData(f"{path}: no such file.")
-    lines = path.read_text(encoding="utf-8").splitlines()
     found = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            if number == len(lines):
+    with path.open("rb") as stream:
+        while line := stream.readline(MAX_LINE + 1):
+            where = f"{path}: line {len(found) + 1}"
+            if len(line) > MAX_LINE or stream.tell() > MAX_METRICS:
+                raise NoData(
+                    f"{where} is too much: expected {MAX_LINE} bytes at most, {MAX_METRICS} in all."
+                )
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                if stream.read(1):
+                    raise NoData(f"{where} is not JSON.") from None
                 break
-            raise NoData(f"{path}: line {number} is not JSON.") from None
-        if not isinstance(record, dict):
-            raise NoData(f"{path}: line {number} is not a JSON object.")
-        found.append(record)
+            if not isinstance(record, dict):
+                raise NoData(f"{where} is not a JSON object.")
+            if not isinstance(record.get("lane", 0), int):
+                raise NoData(f"{where} is of a lane that is no whole number.")
+            found.append(record)
+    return found
+
+
+def document(path: Path) -> dict[str, Any]:
+    """The JSON object in a file."""
+    if not path.is_file():
+        raise NoData(f"{path}: no such file.")
+    with path.open("rb") as stream:
+        text = stream.read(MAX_BYTES + 1)
+    try:
+        found = json.loads(text) if len(text) <= MAX_BYTES else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise NoData(f"{path}: not a JSON object of at most {MAX_BYTES} bytes.")
     return found
 
 
 def summary(run: str | Path) -> dict[str, Any]:
     """`summary.json`, or nothing while the run has not finished."""
     path = Path(run) / "summary.json"
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise NoData(f"{path}: not a JSON object.") from None
+    return document(path) if path.is_file() else {}
 
 
 def arrays(run: str | Path, file_name: str, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -99,10 +120,24 @@ def arrays(run: str | Path, file_name: str, names: Sequence[str]) -> dict[str, n
     if not path.is_file():
         raise NoData(f"{path}: no such file.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as archive:
+            return {name: _array(archive, name) for name in names}
+    except Exception as error:  # parsers of hostile bytes raise anything
         raise NoData(f"{path}: not the arrays of a {path.stem} ({error}).") from error
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """An array of an archive, whose header is not believed before its bytes are there."""
+    member = archive.getinfo(f"{name}.npy")
+    if member.file_size > MAX_BYTES:
+        raise ValueError(f"{name} takes more than {MAX_BYTES} bytes")
+    stream = io.BytesIO(archive.read(member))
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"{name} is not in version 1.0 of the npy format")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    content = np.frombuffer(stream.read(), dtype)  # which refuses objects
+    return content.reshape(shape, order="F" if is_fortran else "C").copy()
 
 
 def number(value: Any) -> float | None:
@@ -120,10 +155,9 @@ def with_episodes(logged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def kind(run: str | Path) -> str:
     """The module of a run's config, as evil.experiments.recover; nothing where none is said."""
-    path = Path(run) / "config.json"
     try:
-        return str(json.loads(path.read_text())["config"]["type"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(document(Path(run) / "config.json")["config"]["type"])
+    except (OSError, NoData, KeyError, TypeError):
         return ""
 
 

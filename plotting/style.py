@@ -148,10 +148,15 @@ def new(
 
 @styled
 def write(figure: Figure, run: str | Path, file_name: str) -> Path:
-    """Write a figure into the run's own folder of figures."""
+    """Write a figure into the run's own folder of figures; whole, or else OSError and none."""
     path = Path(run) / "figures" / file_name
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    part = path.with_name(f".{path.name}")
+    try:
+        figure.savefig(part, format=path.suffix.removeprefix("."))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 

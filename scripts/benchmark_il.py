@@ -18,6 +18,7 @@ import rich.console
 import rich.table
 import tyro
 
+from evil import atomic
 from evil.experiments.series import league
 from evil.running import command
 from plotting import league as figures
@@ -34,7 +35,8 @@ def report(config: league.Config) -> None:
     """Carry a league out, show its table and draw its figure."""
     path = league.carry_out(config)
     show(json.loads(path.read_text())["rows"])
-    print(f"wrote {path} and {figures.draw(path.parent)}")
+    with atomic.explained("draw the figures of", path.parent):
+        print(f"wrote {path} and {figures.draw(path.parent)}")
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ import rich.console
 import rich.table
 import tyro
 
+from evil import atomic
 from evil.experiments.series import study
 from evil.running import command
 from plotting import retraining
@@ -26,7 +27,8 @@ def main() -> None:
     config = tyro.cli(study.Config, description=__doc__)
     path = study.carry_out(config)
     show(json.loads(path.read_text())["rows"])
-    print(f"wrote {path} and {retraining.draw(path.parent)}")
+    with atomic.explained("draw the figures of", path.parent):
+        print(f"wrote {path} and {retraining.draw(path.parent)}")
 
 
 def show(rows: list[dict]) -> None:

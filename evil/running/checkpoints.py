@@ -1,7 +1,8 @@
 """Checkpoints of whole phases: complete or absent, and checked byte by byte before use.
 
     checkpoints/<phase>/<iteration>/state/      the leaves, written by Orbax
-                                   /meta.json   the runner's position, and what `state/` holds
+                                   /meta.json   the runner's position, what `state/` holds, the
+                                                format of both, and versions of the packages
 
 A checkpoint is assembled under a hidden name and appears by a rename, so a kill leaves nothing
 that could be mistaken for one.
@@ -21,8 +22,10 @@ import jax
 
 from evil import atomic
 from evil.errors import UserError
-from evil.running import files, leaves
+from evil.running import directory, files, leaves
 from evil.seams import PyTree
+
+FORMAT = 1  # of meta.json and of `state/`: to be raised when either is read differently
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,15 @@ class Saved:
     path: Path
     position: dict[str, Any]
     leaves: list[dict[str, Any]]
+    versions: dict[str, str]  # of the packages that wrote it
+
+    def differences(self) -> list[str]:
+        """Packages that have other versions now, each with both of them."""
+        return [
+            f"{name} {theirs}, now {ours}"
+            for name, ours in directory.versions().items()
+            if (theirs := self.versions.get(name, "(none)")) != ours
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +61,17 @@ class Checkpoints:
         path = found[-1]
         with _blamed(path):
             meta = files.read_json(path / "meta.json")
+            written = meta["format"]
+        if written != FORMAT:
+            raise UserError(
+                f"checkpoint {path} is of format {written!r}, expected {FORMAT}: continue with the "
+                "version of evil that wrote it, or start a new run."
+            )
+        with _blamed(path):
             if meta["files"] != _checksums(path / "state"):
                 raise ValueError("its files have changed since they were written")
             entries = [{name: entry[name] for name in leaves.FIELDS} for entry in meta["leaves"]]
-            return Saved(path, dict(meta["position"]), entries)
+            return Saved(path, dict(meta["position"]), entries, dict(meta["versions"]))
 
     def restore(self, saved: Saved, target: PyTree) -> PyTree:
         """The states in `saved`, which must be of the shapes and types of `target`."""
@@ -82,6 +101,8 @@ class Checkpoints:
                 raise UserError(f"cannot write checkpoint {final}: {_brief(error)}.") from error
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # where nothing was ever saved
             for old in self._all()[: -self.keep]:
                 shutil.rmtree(old)
         return final
@@ -97,6 +118,8 @@ def _write(folder: Path, states: PyTree, position: dict[str, Any]) -> None:
     paths, _ = jax.tree_util.tree_flatten_with_path(states)
     leaves.write(folder / "state", [leaf for _, leaf in paths])
     meta = {
+        "format": FORMAT,
+        "versions": directory.versions(),
         "position": position,
         "leaves": [leaves.describe(path, leaf) for path, leaf in paths],
         "files": _checksums(folder / "state"),

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import rich.console
 import rich.table
 import tyro
 
+from evil import atomic
 from evil.config import from_dict, to_dict
 from evil.errors import UserError
 from evil.running import processes, progress, settings, sinks
@@ -146,24 +148,35 @@ def _long(argument: str) -> str:
 
 
 @contextlib.contextmanager
-def session(config: Any, output: Output, *, name: str) -> Iterator[Session]:
-    """A session in a new run directory, or in the one to resume; of the first process alone."""
+def session(config: Any, output: Output, *, name: str, again: str = "") -> Iterator[Session]:
+    """A session in a new run directory, or in the one to resume; of the first process alone.
+
+    An interruption carries, as a note, how to go on: as `again` says, or with `--resume`.
+    """
     found: list[RunDirectory] = []
     processes.first(lambda: found.append(_directory(config, output, name)))
     directory = found[0] if found else None
-    opened = sinks.open_sinks(directory, wandb=output.wandb) if directory else ()
+    shown = progress.choose(output.quiet or directory is None)
     try:
-        with stop_on_signal() as stop:
+        with contextlib.ExitStack() as closing, stop_on_signal() as stop:
+            opened: tuple[sinks.Sink, ...] = ()
+            if directory is not None:
+                shown.note(f"the run directory is {directory.path}")
+                opened = sinks.open_sinks(directory, wandb=output.wandb)
+            for sink in opened:
+                closing.callback(sink.close)
             yield Session(
                 directory=directory,
                 sinks=opened,
-                progress=progress.choose(output.quiet or directory is None),
+                progress=shown,
                 stop=stop,
                 checkpoint_interval_s=output.checkpoint_every,
             )
-    finally:
-        for sink in opened:
-            sink.close()
+    except (Interrupted, KeyboardInterrupt) as interruption:
+        if directory is not None:
+            path = shlex.quote(str(directory.path))
+            interruption.add_note(again or f"Continue with --resume {path}")
+        raise
 
 
 def _directory(config: Any, output: Output, name: str) -> RunDirectory:
@@ -195,7 +208,8 @@ def carry_out(
         if opened.directory is None:
             return  # the first process does the rest
         path = opened.directory.path
-        draw(path)
+        with atomic.explained("draw the figures of", path):
+            draw(path)
     (show or show_returns)(summary)
     print(f"everything about this run is in {path}")
 
@@ -203,7 +217,9 @@ def carry_out(
 def main(body: Callable[[], None], *, is_shared: bool = False) -> None:
     """Run a script: one sentence and exit code 2 for wrong input, 0 after a clean stop.
 
-    A script that `is_shared` may be carried out by several processes together.
+    Stopped before there is a run it has lost nothing, which is clean, too; a second Ctrl-C, which
+    does not wait for a checkpoint, gives 130. A script that `is_shared` may be carried out by
+    several processes together.
     """
     try:
         asked = _asked_settings(sys.argv[1:])
@@ -218,9 +234,18 @@ def main(body: Callable[[], None], *, is_shared: bool = False) -> None:
         raise SystemExit(2) from None
     except Interrupted as stop:
         if processes.is_first():
-            print(f"\n{stop} Continue with --resume.")
+            print("", " ".join([str(stop), *_notes(stop)]), sep="\n")
+    except KeyboardInterrupt as stop:
+        notes = _notes(stop)
+        kept = "only what the last checkpoint holds is kept." if notes else "nothing was begun."
+        print("", " ".join(["interrupted;", kept, *notes]), sep="\n")
+        raise SystemExit(130 if notes else 0) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _asked_settings(arguments: Sequence[str]) -> argparse.Namespace:

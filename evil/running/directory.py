@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import platform
 import sys
@@ -72,6 +73,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def cuts(self) -> Path:
+        """How many lanes of each phase run at a time."""
+        return self.path / "lanes_per_program.json"
+
+    @property
     def policy(self) -> Path:
         return self.path / "policy"
 
@@ -133,6 +139,7 @@ def _made(path: Path) -> Any:
         raise
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages on which numbers depend."""
     found = {"python": platform.python_version()}

@@ -2,26 +2,32 @@
 
     <run>/faults/<phase>-<lane>.safetensors
 
-holds the lane's state, key included, at the beginning of the chunk in which a number ceased to be
-finite. Config and data are those of the run around it.
+holds the lane's state, key included, before the step in which a number ceased to be finite, and the
+config of the run. Data are what that config says they are: read from the run around the file, or,
+where the file is alone, computed again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import functools
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from evil.errors import UserError
-from evil.running import leaves, weights
+from evil.running import files, leaves, mesh, processes, weights
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
+from evil.running.lanes import Programs
 from evil.running.phase import Frozen, Phase
+from evil.running.session import Session
 from evil.seams import PyTree
 
 FOLDER = "faults"
@@ -38,11 +44,26 @@ class Fault:
     start: int  # the iteration after which the state is
     iteration: int  # in which the fault was met
     metric: str  # or the leaf of the state, that was not finite
+    config: dict[str, Any]  # of the run
+    cuts: dict[str, Any]  # how many lanes of each phase ran at a time
 
     @property
-    def run(self) -> Path:
-        """The run directory around the file."""
-        return self.path.absolute().parents[1]
+    def run(self) -> RunDirectory | None:
+        """The run around the file; None if the file is alone, or with a run of another config."""
+        around = RunDirectory(self.path.absolute().parent.parent)
+        is_its_own = around.config.is_file() and around.read_config() == self.config
+        return around if is_its_own else None
+
+    @contextlib.contextmanager
+    def directory(self) -> Iterator[RunDirectory]:
+        """The run around the file, or a new one for as long as this lasts."""
+        if (around := self.run) is not None:
+            yield around
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            made = RunDirectory.create(folder, self.config)
+            files.write_json(made.cuts, self.cuts)
+            yield made
 
 
 class Found(Exception):
@@ -54,23 +75,79 @@ class Found(Exception):
 
 
 def record(
-    directory: RunDirectory, phase: Phase, start: int, entry: Frozen, states: PyTree
-) -> Path | None:
-    """Write a lane's state before the fault; `states` are the last good ones of all lanes.
+    session: Session,
+    phase: Phase,
+    programs: Programs,
+    start: int,
+    broken: Sequence[Frozen],
+    states: PyTree,
+) -> None:
+    """Write a file for each lane that broke in the chunk after `start`.
 
-    None if there are enough files already, or a file cannot be written: the others go on.
+    `states` are those after the chunk; of lanes that broke, those before it. There are at most
+    `MOST` files, and one that cannot be written is only said: the other lanes go on.
     """
-    if len(list((directory.path / FOLDER).glob(f"{phase.name}-*{weights.SUFFIX}"))) >= MOST:
-        return None
-    lane = jax.tree.map(lambda x: x[entry.lane], states)
-    fault = {"phase": phase.name, "lane": entry.lane, "start": start}
-    with contextlib.suppress(UserError):
-        return weights.save(
-            directory.path / FOLDER / f"{phase.name}-{entry.lane}",
-            jax.tree.map(_stored, lane),
-            fault | {"iteration": entry.iteration, "metric": entry.metric},
+    broken = broken[: processes.first(lambda: _room(session, phase))]
+    for entry, healthy, state in _last_finite(phase, programs, start, broken, states):
+        write = functools.partial(_write, session, phase, entry, start + healthy, state)
+        processes.first(write)
+
+
+def _room(session: Session, phase: Phase) -> int:
+    if session.directory is None:
+        return 0
+    folder = session.directory.path / FOLDER
+    return max(0, MOST - len(list(folder.glob(f"{phase.name}-*{weights.SUFFIX}"))))
+
+
+def _last_finite(
+    phase: Phase, programs: Programs, start: int, broken: Sequence[Frozen], states: PyTree
+) -> Iterator[tuple[Frozen, int, PyTree]]:
+    """Each lane that broke, its last good iteration from `start` on, and its state after that.
+
+    By bisection, with the programs that met the fault: the state is the very one that broke.
+    """
+    before = mesh.whole(states)
+    good = {entry: (0, _lane(before, entry)) for entry in broken}
+    bad = {entry: entry.iteration - start for entry in broken}
+    alive = np.isin(np.arange(phase.lanes), [entry.lane for entry in broken])
+    while steps := max((bad[entry] - good[entry][0] for entry in broken), default=1) // 2:
+        widest = max(broken, key=lambda entry: bad[entry] - good[entry][0])
+        count = good[widest][0] + steps
+        reached, healthy, *_ = programs.advance(states, phase.data, alive, np.int32(count))
+        healthy, reached = jax.device_get(healthy), mesh.whole(reached)
+        for entry in broken:
+            if good[entry][0] < count < bad[entry]:
+                if healthy[entry.lane]:
+                    good[entry] = count, _lane(reached, entry)
+                else:
+                    bad[entry] = count
+        del reached  # or there would be three of them in memory
+    for entry, (count, state) in good.items():
+        yield entry, count, state
+
+
+def _lane(states: PyTree, entry: Frozen) -> PyTree:
+    return jax.tree.map(lambda x: _stored(x[entry.lane]), states)
+
+
+def _write(session: Session, phase: Phase, entry: Frozen, start: int, state: PyTree) -> None:
+    assert session.directory is not None
+    path = session.directory.path / FOLDER / f"{phase.name}-{entry.lane}"
+    cuts = session.directory.cuts
+    try:
+        meta = {
+            "phase": phase.name,
+            **dataclasses.asdict(entry),
+            "start": start,
+            "config": session.directory.read_config(),
+            "cuts": files.read_json(cuts) if cuts.is_file() else {},
+        }
+        weights.save(path, state, meta)
+    except UserError as error:
+        session.progress.note(
+            f"{phase.name}: lane {entry.lane} leaves no file of its fault: {error}"
         )
-    return None
 
 
 def read(path: str | Path) -> Fault:
@@ -85,8 +162,10 @@ def read(path: str | Path) -> Fault:
             start=int(meta["start"]),
             iteration=int(meta["iteration"]),
             metric=str(meta["metric"]),
+            config=dict(meta["config"]),
+            cuts=dict(meta["cuts"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is not the file of a lane that broke.") from error
     if not 0 <= fault.start < fault.iteration or fault.lane < 0:
         raise UserError(
@@ -98,15 +177,18 @@ def read(path: str | Path) -> Fault:
 def seek(fault: Fault, phase: Phase) -> None:
     """To be told of every phase of the run, in order: raises `Found` at the one that broke.
 
-    UserError for a phase before it that has not been finished, which would have to be run first.
+    UserError for a phase before it that the run around the file has not finished. A file that is
+    alone lets those be run.
     """
     if phase.name == fault.phase:
         raise Found(phase)
-    saved = Checkpoints(fault.run / "checkpoints" / phase.name).newest()
+    if (around := fault.run) is None:
+        return
+    saved = Checkpoints(around.checkpoints / phase.name).newest()
     if saved is None or not saved.position.get("complete"):
         raise UserError(
-            f"{fault.run} has not finished its phase {phase.name}, on which {fault.phase} rests: "
-            "resume it first."
+            f"{around.path} has not finished its phase {phase.name}, on which {fault.phase} rests: "
+            f"resume it first, or copy {fault.path} elsewhere to run that phase again."
         )
 
 

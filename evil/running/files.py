@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from evil import atomic
 from evil.errors import UserError
 
 MAX_BYTES = 64 * 1024**2
+MAX_LINE = 1024**2  # of a file of lines, which may have any number of them
 
 
 def plain(value: Any) -> Any:
@@ -41,6 +42,15 @@ def line(record: Mapping[str, Any]) -> str:
     return json.dumps(plain(record), allow_nan=False) + "\n"
 
 
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file one by one, so that its size does not matter."""
+    with atomic.explained("read", path), path.open("rb") as stream:
+        while text := stream.readline(MAX_LINE + 1):
+            if len(text) > MAX_LINE:
+                raise UserError(f"{path}: expected lines of at most {MAX_LINE} bytes, found more.")
+            yield text
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically."""
     text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
@@ -49,10 +59,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; anything else that may be there is a `UserError`."""
-    with atomic.explained("read", path):
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise UserError(f"{path}: expected at most {MAX_BYTES} bytes of JSON, found {size}.")
-        text = path.read_bytes()
+    with atomic.explained("read", path), path.open("rb") as stream:
+        text = stream.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise UserError(f"{path}: expected at most {MAX_BYTES} bytes of JSON, found more.")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

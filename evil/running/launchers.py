@@ -6,11 +6,14 @@ be continued is on disk already: whoever launched it can launch it again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +21,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evil.errors import UserError, unknown
+from evil.running import signals
 
 PACKAGES = {"local": "", "submitit": "submitit", "ray": "ray"}  # launchers, and what they need
 POLL_S = 0.5
+TAIL = 64 * 1024  # bytes of a log in which its last line is sought
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,16 +133,31 @@ def run(
 def last_line(log: Path) -> str:
     """What a job said last, which is why it failed."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - TAIL))
+            lines = stream.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return "it left no log"
     return lines[-1][:300] if lines else "it said nothing"
 
 
 def execute(command: list[str], log: str) -> int:
-    """Run a command wherever a scheduler has put it; returns its exit code."""
+    """Run a command wherever a scheduler has put it; returns its exit code.
+
+    Whatever the scheduler stops this process with, a signal or an exception, the command is asked
+    to save and to end, and given the time for it.
+    """
     with open(log, "ab") as stream:
-        return subprocess.run(command, stdout=stream, stderr=stream, check=False).returncode
+        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+    try:
+        with signals.handled(signal.SIGTERM, process.terminate):
+            while (code := process.poll()) is None:  # Ray cannot interrupt a `wait`
+                time.sleep(POLL_S)
+            return code
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 class Local:
@@ -179,7 +199,11 @@ def _submitit(given: dict[str, Any], folder: Path) -> Launcher:
                 return 1
 
         def stop(self) -> None:
-            self._job.cancel(check=False)
+            if cluster == "local":  # whose `cancel` would kill the job after a second
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(self._job.job_id), signal.SIGTERM)
+            else:
+                self._job.cancel(check=False)
 
     return Submitted
 

@@ -22,7 +22,6 @@ from evil.running.phase import Outcome, Phase
 from evil.running.runner import run
 from evil.running.session import Session
 
-CUTS = "lanes_per_program.json"
 SHARE = 0.8  # of the memory that is free: the host, and what is loaded meanwhile, need some
 
 
@@ -151,7 +150,7 @@ def _on_host(leaf: jax.Array) -> Any:
 
 def _remembered(phase: Phase, session: Session) -> int:
     """How the phase was cut when this run was begun; 0 if it was not."""
-    if session.directory is None or not (file := session.directory.path / CUTS).is_file():
+    if session.directory is None or not (file := session.directory.cuts).is_file():
         return 0
     size = files.read_json(file).get(phase.name, 0)
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
@@ -162,6 +161,6 @@ def _remembered(phase: Phase, session: Session) -> int:
 def _remember(phase: Phase, session: Session, size: int) -> None:
     if session.directory is None:
         return
-    file = session.directory.path / CUTS
+    file = session.directory.cuts
     before = files.read_json(file) if file.is_file() else {}
     files.write_json(file, {**before, phase.name: size})

@@ -125,6 +125,10 @@ class Position:
             complete=bool(value["complete"]),
         )
 
+    def is_unfinished(self, phase: Phase) -> bool:
+        """Whether iterations are left, and a lane to run them."""
+        return self.iteration < phase.iterations and len(self.frozen) < phase.lanes
+
     def alive(self, lanes: int) -> np.ndarray:
         """Which of the lanes are still running: bool [L]."""
         alive = np.ones(lanes, bool)

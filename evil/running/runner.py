@@ -11,13 +11,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
 
-from evil.errors import UserError
-from evil.running import faults, lanes, mesh, processes, report
+from evil.running import faults, lanes, mesh, processes, report, restoring
 from evil.running.phase import Frozen, Outcome, Phase, Position
 from evil.running.session import Session
 from evil.running.signals import Interrupted
@@ -40,7 +38,7 @@ def run(
     """
     session = session or Session()
     session.watch(phase)
-    states, position = _restored(phase, session)
+    states, position = restoring.restored(phase, session)
     if not position.complete:
         processes.first(lambda: _rewind(phase, session, position))
         session.progress.start(phase.name, position.iteration, phase.iterations)
@@ -52,38 +50,6 @@ def run(
     if session.is_stopping():
         raise Interrupted(phase.name, position.iteration, saved=session.directory is not None)
     return _outcome(phase, states, position)
-
-
-def _restored(phase: Phase, session: Session) -> tuple[PyTree | None, Position]:
-    """States and position of the newest checkpoint; without one, None and the beginning."""
-    shapes = phase.states
-    read: list[PyTree] = []
-    found = processes.first(lambda: _read(phase, session, shapes, read))
-    if found is None:
-        return None, Position()
-    states = processes.arrays_of_first(read[0] if read else None, shapes)
-    return states, Position.from_json(found)
-
-
-def _read(
-    phase: Phase, session: Session, shapes: PyTree, states: list[PyTree]
-) -> dict[str, Any] | None:
-    """The position in the newest checkpoint, whose states are appended; None without one."""
-    checkpoints = session.checkpoints(phase.name)
-    saved = checkpoints.newest() if checkpoints else None
-    if checkpoints is None or saved is None:
-        return None
-    try:
-        position = Position.from_json(saved.position)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"checkpoint {saved.path} is corrupt: it names no position.") from error
-    states.append(checkpoints.restore(saved, shapes))
-    if position.complete == _is_unfinished(phase, position):
-        raise UserError(
-            f"checkpoint {saved.path} does not fit this run: it was not made for "
-            f"{phase.iterations} iterations."
-        )
-    return position.to_json()
 
 
 def _rewind(phase: Phase, session: Session, position: Position) -> None:
@@ -107,13 +73,16 @@ def _finish(
         states, position = _first(phase, programs, position)
     origin = time.perf_counter() - position.wall_s
     saved_at = time.perf_counter()
-    while _is_unfinished(phase, position) and not session.is_stopping():
+    while position.is_unfinished(phase) and not session.is_stopping():
         due = time.perf_counter() - saved_at >= session.checkpoint_interval_s
         if is_kept and position.iteration != saved_iteration and processes.anybody(due):
             _save(phase, session, mesh.whole(states), position)
             saved_iteration, saved_at = position.iteration, time.perf_counter()
+        start = position
         states, position = _chunk(phase, session, programs, origin, states, position)
-    position = dataclasses.replace(position, complete=not _is_unfinished(phase, position))
+        if broken := position.frozen[len(start.frozen) :]:
+            faults.record(session, phase, programs, start.iteration, broken, states)
+    position = dataclasses.replace(position, complete=not position.is_unfinished(phase))
     states = mesh.whole(states)
     if is_kept and position.iteration != saved_iteration:
         _save(phase, session, states, position)
@@ -133,10 +102,6 @@ def _first(phase: Phase, programs: lanes.Programs, position: Position) -> tuple[
     started = time.perf_counter()
     states = jax.block_until_ready(programs.init(phase.keys, phase.data))
     return states, dataclasses.replace(position, wall_s=time.perf_counter() - started)
-
-
-def _is_unfinished(phase: Phase, position: Position) -> bool:
-    return position.iteration < phase.iterations and len(position.frozen) < phase.lanes
 
 
 def _chunk(
@@ -160,11 +125,6 @@ def _chunk(
         report.frozen(int(lane), position.iteration, count, metrics, finite, states)
         for lane in np.flatnonzero(alive & ~healthy)
     ]
-    if frozen:
-        good = mesh.whole(states)
-        if session.directory is not None:
-            for entry in frozen:
-                faults.record(session.directory, phase, position.iteration, entry, good)
     after = dataclasses.replace(
         position,
         iteration=position.iteration + count,

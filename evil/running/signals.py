@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator
 
 
 class Interrupted(Exception):
@@ -14,8 +13,10 @@ class Interrupted(Exception):
 
     def __init__(self, phase: str, iteration: int, saved: bool) -> None:
         self.phase, self.iteration, self.saved = phase, iteration, saved
-        kept = "its state is saved" if saved else "its state was not saved: there is no directory"
-        super().__init__(f"interrupted in phase {phase!r} after iteration {iteration}; {kept}.")
+        kept = "is saved" if saved else "was not saved"
+        super().__init__(
+            f"interrupted in phase {phase!r} after iteration {iteration}; its state {kept}."
+        )
 
 
 class Stop:
@@ -28,26 +29,39 @@ class Stop:
         self.requested = True
 
 
+ASKING = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGUSR2"):  # what submitit has Slurm send before the time of a job is over
+    ASKING.append(signal.SIGUSR2)
+
+
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Stop]:
-    """Turn the first SIGINT or SIGTERM into `stop.requested`; a second SIGINT raises at once.
+    """Turn the first SIGINT, SIGTERM or SIGUSR2 into `stop.requested`; a second SIGINT raises.
 
     Outside the main thread Python allows no handlers: the flag is then only set by hand.
     """
     stop = Stop()
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.requested and number == signal.SIGINT:
+    def interrupt() -> None:
+        if stop.requested:
             raise KeyboardInterrupt
         stop.request()
 
+    with contextlib.ExitStack() as handlers:
+        for number in ASKING:
+            react = interrupt if number == signal.SIGINT else stop.request
+            handlers.enter_context(handled(number, react))
+        yield stop
+
+
+@contextlib.contextmanager
+def handled(number: signal.Signals, react: Callable[[], None]) -> Iterator[None]:
+    """Call `react` at every such signal; in the main thread, outside of which nothing is done."""
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.signal(number, handle) for number in numbers]
+    previous = signal.signal(number, lambda *_: react())
     try:
-        yield stop
+        yield
     finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)
+        signal.signal(number, previous)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias
 
@@ -44,6 +46,14 @@ def open_sinks(
     return tuple(sinks)
 
 
+def last_logged(path: Path, phases: Container[str]) -> int:
+    """The last iteration of these phases in a file of metrics; 0 without any."""
+    if not path.exists():
+        return 0
+    places = filter(None, map(_place, files.lines(path)))
+    return max((iteration for phase, iteration in places if phase in phases), default=0)
+
+
 class JsonLines:
     """`metrics.jsonl`: one object per logged iteration and lane, in the order they happened."""
 
@@ -62,11 +72,9 @@ class JsonLines:
         self.close()
         if not self._path.exists():
             return
-        with atomic.explained("read", self._path):
-            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(True)
-        kept = [line for line in lines if _stays(line, phase, iteration)]
-        if kept != lines:
-            atomic.write(self._path, "".join(kept).encode())
+        stays = functools.partial(_stays, phase=phase, iteration=iteration)
+        if not all(map(stays, files.lines(self._path))):
+            atomic.write_parts(self._path, filter(stays, files.lines(self._path)))
 
     def close(self) -> None:
         if self._stream is not None:
@@ -78,7 +86,9 @@ class JsonLines:
 class TensorBoard:
     """Event files with scalars named `phase/lane/owner/quantity`, by iteration.
 
-    Each phase has its own writer, because TensorBoard rewinds a whole writer at a time.
+    Each phase has its own writer, because TensorBoard rewinds a whole writer at a time. Events are
+    written here and now: tensorboardX's `SummaryWriter` gives them to a thread, which a full disk
+    ends, and then waits for that thread for ever.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,29 +98,37 @@ class TensorBoard:
             raise UserError("TensorBoard was asked for, but tensorboardX is not installed.")
 
     def write(self, records: Sequence[Record]) -> None:
+        from tensorboardX import summary
+
         with atomic.explained("write", self._folder):
             for record in records:
-                phase, lane, iteration = record["phase"], record["lane"], record["iteration"]
+                phase, lane = record["phase"], record["lane"]
                 if phase not in self._writers:
                     self.rewind(phase, 0)
+                event = _event(step=record["iteration"], wall_time=time.time())
                 for name, value in _metrics(record).items():
-                    tag = f"{phase}/{lane}/{name}"
-                    self._writers[phase].add_scalar(tag, value, iteration)
+                    event.summary.MergeFrom(summary.scalar(f"{phase}/{lane}/{name}", value))
+                self._writers[phase].write_event(event)
             for writer in self._writers.values():
                 writer.flush()
 
     def rewind(self, phase: str, iteration: int) -> None:
-        import tensorboardX
+        from tensorboardX.event_file_writer import EventsWriter
 
-        if phase in self._writers:
-            self._writers.pop(phase).close()
-        folder = str(self._folder / phase)
-        with atomic.explained("write", self._folder):
-            self._writers[phase] = tensorboardX.SummaryWriter(folder, purge_step=iteration + 1)
+        folder = self._folder / phase
+        with atomic.explained("write", folder):
+            if phase in self._writers:
+                self._writers.pop(phase).close()
+            folder.mkdir(parents=True, exist_ok=True)
+            writer = self._writers[phase] = EventsWriter(str(folder / "events"))
+            writer.write_event(
+                _event(step=iteration + 1, wall_time=time.time(), session_log={"status": "START"})
+            )
 
     def close(self) -> None:
-        while self._writers:
-            self._writers.popitem()[1].close()
+        with atomic.explained("write", self._folder):
+            while self._writers:
+                self._writers.popitem()[1].close()
 
 
 class WeightsAndBiases:
@@ -150,15 +168,24 @@ class WeightsAndBiases:
         self._run.finish()
 
 
+def _event(**fields: Any) -> Any:
+    """An event of TensorBoard's, whose class is made as it is imported."""
+    return importlib.import_module("tensorboardX.proto.event_pb2").Event(**fields)
+
+
 def _metrics(record: Mapping[str, Any]) -> Record:
     return {name: value for name, value in record.items() if name not in COORDINATES}
 
 
-def _stays(text: str, phase: str, iteration: int) -> bool:
+def _stays(line: bytes, phase: str, iteration: int) -> bool:
     """Whether a line of metrics survives a rewind; one torn by a kill does not."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        record = json.loads(text)
-        return text.endswith("\n") and (
-            record["phase"] != phase or record["iteration"] <= iteration
-        )
-    return False
+    place = _place(line)
+    return place is not None and (place[0] != phase or place[1] <= iteration)
+
+
+def _place(line: bytes) -> tuple[str, int] | None:
+    """The phase and the iteration of a line of metrics; None if it is not a whole one."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        record = json.loads(line)
+        return (str(record["phase"]), int(record["iteration"])) if line.endswith(b"\n") else None
+    return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
+import pickle
 import struct
 import zipfile
 from typing import Any
@@ -15,9 +17,16 @@ Generator = np.random.Generator
 
 VALUES = (
     None, True, -1, 0, 2**31, 2**63, 10**40, -0.5, 1e308, float("nan"), float("inf"), "", "evil",
-    "os.path", "evil.running.command", "../../x", "\x00", "x" * 5000, [], [[]], {}, {"type": 3},
-    {"type": "evil.learners.ppo"}, {"type": "os"},
+    "os.path", "evil.running.command", "__import__('os').system('exit 0')", "../../x",
+    "\x00", "x" * 5000, [], [[]], {}, {"type": 3}, {"type": "evil.learners.ppo"}, {"type": "os"},
 )  # fmt: skip
+
+
+class Executed:
+    """What runs a command as soon as it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("exit 0",)
 
 
 def garbled(generator: Generator, content: bytes) -> bytes:
@@ -82,7 +91,7 @@ def archive(generator: Generator, content: bytes) -> bytes:
         header = distorted(generator, json.loads(np.load(io.BytesIO(inner)).tobytes()))
         members[index] = (name, saved(np.frombuffer(json.dumps(header).encode(), np.uint8)))
     elif kind == 5:
-        hostile = np.array([{"a": 1}], object) if generator.integers(2) else np.zeros(3, "S4")
+        hostile = np.array([Executed()], object) if generator.integers(2) else np.zeros(3, "S4")
         members[index] = (name, saved(hostile))
     else:
         # The first bytes are the header of the array; garbage in the rest is only wrong numbers.
@@ -109,6 +118,21 @@ def safetensors(generator: Generator, content: bytes) -> bytes:
         header = distorted(generator, header)
     described = json.dumps(header).encode()
     return struct.pack("<Q", len(described)) + described + content[8 + length :]
+
+
+def line(generator: Generator, content: bytes) -> bytes:
+    """A file of JSON lines, one of which says something else."""
+    lines = content.splitlines(True)
+    index = int(generator.integers(len(lines)))
+    lines[index] = json.dumps(distorted(generator, json.loads(lines[index]))).encode() + b"\n"
+    return b"".join(lines)
+
+
+def pickled(generator: Generator, content: bytes) -> bytes:
+    """A pickle in which one value runs a command."""
+    found = pickle.loads(content)
+    found[generator.choice(sorted(found))] = Executed()
+    return pickle.dumps(found, protocol=int(generator.integers(6)))
 
 
 def saved(array: np.ndarray) -> bytes:

@@ -8,13 +8,18 @@ or believed before it is checked, so memory does not depend on what it claims.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import pickle
 import resource
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import jax
 import numpy as np
 import pytest
@@ -27,15 +32,21 @@ from evil.experiments import clone
 from evil.experiments.shared import artefacts
 from evil.networks import actor_critic
 from evil.rewards import ensemble
-from evil.running import weights
+from evil.running import faults, sinks, weights
+from evil.running import files as running_files
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
 from evil.seams import Spec
+from plotting import runs
 from tests.hostile import mutations
 
+ROOT = Path(__file__).resolve().parents[2]
 SPEC = Spec(name="cart", obs_shape=(2,), time_limit=9, num_actions=3)
 MEMORY = 300 * 1024**2  # bytes by which reading may grow the process
-LIKE = {"kernel": jax.ShapeDtypeStruct((2, 3), np.float32), "count": jax.ShapeDtypeStruct((), int)}
+LIKE = {
+    "kernel": jax.ShapeDtypeStruct((2, 3), np.float32),
+    "count": jax.ShapeDtypeStruct((), np.int32),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +119,38 @@ def make_checkpoint(folder: Path) -> Path:
     return Checkpoints(folder / "irl").save(3, states, {"iteration": 3}) / "meta.json"
 
 
+def make_metrics(folder: Path) -> Path:
+    path = RunDirectory.create(folder / "run", {}).metrics
+    place = {"phase": "irl", "env_steps": 5, "wall_s": 0.1, "agent/return": 1.5}
+    sink = sinks.JsonLines(path)
+    sink.write([place | {"iteration": i, "lane": lane} for i in (1, 2, 3) for lane in (0, 1)])
+    sink.close()
+    return path
+
+
+def make_d4rl(folder: Path) -> Path:
+    arrays = {
+        "observations": np.arange(10.0).reshape(5, 2),
+        "actions": np.arange(5) % 3,
+        "rewards": np.arange(5.0),
+        "terminals": np.array([0, 0, 1, 0, 0], bool),
+        "timeouts": np.array([0, 0, 0, 0, 1], bool),
+    }
+    with h5py.File(folder / "cart.hdf5", "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return folder / "cart.hdf5"
+
+
+def make_fault(folder: Path) -> Path:
+    meta = {
+        "phase": "irl", "lane": 1, "start": 5, "iteration": 6, "metric": "agent/return",
+        "config": to_dict(clone.Config(env="cartpole")), "cuts": {"irl": 2},
+    }  # fmt: skip
+    tree = {"kernel": np.ones((2, 3), np.float32), "count": np.int32(3)}
+    return weights.save(folder / "run" / "faults" / "irl-1", tree, meta)
+
+
 def as_json(generator: np.random.Generator, content: bytes) -> bytes:
     return json.dumps(mutations.distorted(generator, json.loads(content))).encode()
 
@@ -116,6 +159,23 @@ def read_checkpoint(path: Path) -> Any:
     store = Checkpoints(path.parents[1])
     saved = store.newest()
     return saved and store.restore(saved, {"x": jax.ShapeDtypeStruct((1, 2), np.float32)})
+
+
+def read_metrics(path: Path) -> None:
+    copy = path.with_name("copy.jsonl")
+    copy.write_bytes(path.read_bytes())
+    sinks.JsonLines(copy).rewind("irl", 2)
+    assert sinks.last_logged(copy, {"irl"}) <= 2
+    logged = runs.records(path.parent)
+    for phase in runs.phases(logged):
+        runs.curve(logged, phase, "agent/return")
+
+
+def read_fault(path: Path) -> None:
+    fault = faults.read(path)
+    from_dict(fault.config)
+    weights.load(path, LIKE)
+    assert fault.run is None
 
 
 GARBLED = mutations.garbled
@@ -129,7 +189,12 @@ READERS = {
         make_demonstrations, (mutations.archive,), lambda path: demonstrations.load(path)
     ),
     "minari": Reader(make_minari, (GARBLED,), lambda path: demonstrations.load(path.parent, SPEC)),
-    "pickle": Reader(make_pickle, (GARBLED,), lambda path: demonstrations.load(path, SPEC)),
+    "d4rl": Reader(make_d4rl, (GARBLED,), lambda path: demonstrations.load(path, SPEC)),
+    "pickle": Reader(
+        make_pickle,
+        (GARBLED, GARBLED, GARBLED, mutations.pickled),
+        lambda path: demonstrations.load(path, SPEC),
+    ),
     "weights": Reader(
         make_weights, (GARBLED, mutations.safetensors), lambda path: weights.load(path, LIKE)
     ),
@@ -145,6 +210,8 @@ READERS = {
         make_summary, (GARBLED, as_json), lambda path: RunDirectory(path.parent).read_summary()
     ),
     "checkpoint": Reader(make_checkpoint, (GARBLED, as_json), read_checkpoint),
+    "metrics": Reader(make_metrics, (GARBLED, mutations.line), read_metrics),
+    "fault": Reader(make_fault, (GARBLED, mutations.safetensors), read_fault),
 }
 
 
@@ -158,7 +225,7 @@ def meet(reader: Reader, folder: Path, count: int) -> int:
         path.write_bytes(spoil(generator, content))
         try:
             reader.read(path)
-        except UserError as error:
+        except (UserError, runs.NoData) as error:
             refused += 1
             assert "\n" not in str(error), (seed, str(error))
         except BaseException as error:
@@ -178,4 +245,38 @@ def test_spoiled_files_are_read_or_refused(name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_ten_thousand_spoiled_files(name, tmp_path):
-    assert meet(READERS[name], tmp_path, 10_000 // len(READERS)) > 100
+    assert meet(READERS[name], tmp_path, -(-10_000 // len(READERS))) > 100
+
+
+def test_nothing_in_a_spoiled_file_is_executed():
+    # In a process of its own, because no audit hook can be taken back.
+    found = subprocess.run(
+        [sys.executable, "-m", "tests.hostile.watched", "10"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert "nothing was executed" in found.stdout
+
+
+def test_a_line_without_an_end_is_refused(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"phase": "' + bytes(running_files.MAX_LINE))
+    with pytest.raises(UserError, match="lines of at most"):
+        sinks.JsonLines(path).rewind("irl", 0)
+    with pytest.raises(runs.NoData, match="line 1 is too much"):
+        runs.records(tmp_path)
+
+
+def test_documents_and_arrays_beyond_the_limit_are_not_read(tmp_path):
+    with (tmp_path / "config.json").open("wb") as stream:
+        stream.truncate(running_files.MAX_BYTES + 1)
+    with pytest.raises(UserError, match="bytes of JSON, found more"):
+        RunDirectory.open(tmp_path)
+    assert runs.kind(tmp_path) == ""
+    with zipfile.ZipFile(tmp_path / "maps.npz", "w") as archive:
+        claimed = io.BytesIO()
+        header = {"descr": "<f8", "fortran_order": False, "shape": (2**40,)}
+        np.lib.format.write_array_header_1_0(claimed, header)
+        archive.writestr("reward.npy", claimed.getvalue())
+    with pytest.raises(runs.NoData, match="not the arrays of a maps"):
+        runs.arrays(tmp_path, "maps.npz", ["reward"])

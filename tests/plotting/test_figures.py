@@ -10,6 +10,7 @@ import pytest
 
 import plotting
 from plotting import arrows, gap, landmark, landscape, learning, maps, rounds, runs, style
+from tests.limits import full_disk
 
 SUMMARY = {
     "env": "hopper",
@@ -336,3 +337,11 @@ def test_arrows_point_where_actions_go(world):
 def test_a_run_without_maps_says_so(run):
     with pytest.raises(plotting.NoData, match=r"maps\.npz: no such file"):
         maps.figure(run)
+
+
+def test_a_figure_is_written_whole_or_not_at_all(run):
+    before = learning.draw(run).read_bytes()
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        learning.draw(run)
+    (left,) = (run / "figures").iterdir()
+    assert left.read_bytes() == before

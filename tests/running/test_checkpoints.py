@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from evil.errors import UserError
 from evil.pytrees import pytree
-from evil.running import checkpoints, leaves
+from evil.running import checkpoints, directory, leaves
 from evil.running.checkpoints import Checkpoints
 
 
@@ -118,6 +119,23 @@ def test_a_checkpoint_of_other_shapes_does_not_fit(store, contents, change, word
     assert contents(store.folder) == before
 
 
+@pytest.mark.parametrize("found", [0, 2, "1", None])
+def test_a_checkpoint_of_another_format_is_refused(store, contents, found):
+    path = store.folder / "3" / "meta.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": found}))
+    before = contents(store.folder)
+    with pytest.raises(UserError, match=f"/irl/3 is of format {found!r}, expected 1: continue"):
+        store.newest()
+    assert contents(store.folder) == before
+
+
+def test_a_checkpoint_knows_what_wrote_it(store, monkeypatch):
+    assert store.newest().differences() == []
+    now = directory.versions()
+    monkeypatch.setattr(directory, "versions", lambda: now | {"jax": "99.0"})
+    assert store.newest().differences() == [f"jax {now['jax']}, now 99.0"]
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("[28]")])
 def test_a_failed_save_keeps_the_checkpoint_before(store, contents, monkeypatch, error):
     before = contents(store.folder)
@@ -130,6 +148,15 @@ def test_a_failed_save_keeps_the_checkpoint_before(store, contents, monkeypatch,
     with pytest.raises(UserError, match=r"cannot write checkpoint .*/irl/4: .*"):
         store.save(4, states(), {})
     assert contents(store.folder) == before
+
+
+def test_a_failed_first_save_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        checkpoints, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    with pytest.raises(UserError, match="full"):
+        Checkpoints(tmp_path / "irl").save(4, states(), {})
+    assert not (tmp_path / "irl").exists()
 
 
 def test_half_written_remains_of_a_kill_are_ignored(store):

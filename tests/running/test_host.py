@@ -17,7 +17,7 @@ from evil.running.runner import Session, run
 from evil.running.signals import stop_on_signal
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
 def test_the_first_signal_asks_and_a_second_sigint_insists(number):
     before = signal.getsignal(number)
     with stop_on_signal() as stop:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
+import threading
+import time
 import types
 from pathlib import Path
 
@@ -108,12 +111,44 @@ def test_no_more_jobs_run_than_may(tmp_path):
     assert max(most) == 2 and codes == dict.fromkeys("01234", 0) and len(noted) == 10
 
 
-def test_asked_to_stop_it_stops_what_runs_and_starts_nothing(tmp_path):
-    waits = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); "
-    waits += f"open({str(tmp_path / 'begun')!r}, 'w'); time.sleep(60)"
-    jobs = [job(tmp_path, "first", waits), job(tmp_path, "second", "")]
-    codes, _ = run(jobs, launchers.Local, is_stopping=(tmp_path / "begun").exists)
-    assert codes == {"first": 0} and not jobs[1].log.exists()
+def saving(folder, seconds):
+    """A job that takes so long to save, once it is asked to stop."""
+    program = f"""
+import pathlib, signal, sys, time
+
+def save(*_):
+    time.sleep({seconds})
+    pathlib.Path({str(folder / "saved")!r}).touch()
+    sys.exit(0)
+
+signal.signal(signal.SIGTERM, save)
+pathlib.Path({str(folder / "begun")!r}).touch()
+time.sleep(60)
+"""
+    return job(folder, "first", program)
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("local", 0.5), ("submitit", 2.0)])
+def test_asked_to_stop_it_stops_what_runs_and_starts_nothing(tmp_path, monkeypatch, name, seconds):
+    jobs = [saving(tmp_path, seconds), job(tmp_path, "second", "")]
+    launcher = made(name, tmp_path, monkeypatch)
+    codes, _ = run(jobs, launcher, is_stopping=(tmp_path / "begun").exists)
+    assert codes == {"first": 0} and (tmp_path / "saved").exists() and not jobs[1].log.exists()
+
+
+def test_an_exception_of_the_scheduler_waits_until_the_job_has_saved(tmp_path):
+    # As Ray cancels a task, and submitit ends one whose time is over.
+    one = saving(tmp_path, 1.0)
+    threading.Thread(target=interrupt_once, args=[tmp_path / "begun"]).start()
+    with pytest.raises(KeyboardInterrupt):
+        launchers.execute(one.command, str(one.log))
+    assert (tmp_path / "saved").exists()
+
+
+def interrupt_once(begun):
+    while not begun.exists():
+        time.sleep(0.01)
+    _thread.interrupt_main()
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_resumed_run_is_cut_as_it_was(tiny, whole, tmp_path):
 @pytest.mark.parametrize("size", ['"x"', "null", "[1]", "-1", "true"])
 def test_a_size_that_is_none_is_refused(tiny, tmp_path, size):
     directory = RunDirectory.create(tmp_path / "run", tiny.CONFIG)
-    (directory.path / parts.CUTS).write_text(f'{{"irl": {size}}}')
+    directory.cuts.write_text(f'{{"irl": {size}}}')
     with pytest.raises(UserError, match="expected a number of lanes for irl"):
         parts.cut(phase(tiny), Session(directory=directory))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +16,9 @@ from typing import Any
 import pytest
 
 from evil.errors import UserError
-from evil.running import lanes
+from evil.running import directory, lanes
 from evil.running.directory import RunDirectory
+from evil.running.progress import Lines
 from evil.running.runner import Interrupted, Outcome, Phase, Session, run
 from evil.running.signals import Stop
 from evil.running.sinks import JsonLines
@@ -41,14 +44,21 @@ class StopAfter:
         pass
 
 
-def finish(path: Path, phase: Phase, interval_s: float = 60.0) -> Outcome:
+def finish(path: Path, phase: Phase, interval_s: float = 60.0, **given: Any) -> Outcome:
     """Run or resume `phase` in an existing directory, to its end."""
     directory = RunDirectory.open(path)
     sink = JsonLines(directory.metrics)
     try:
-        return run(phase, Session(directory, (sink,), checkpoint_interval_s=interval_s))
+        return run(phase, Session(directory, (sink,), checkpoint_interval_s=interval_s, **given))
     finally:
         sink.close()
+
+
+def told(path: Path, phase: Phase) -> list[str]:
+    """What is said while `phase` is finished."""
+    stream = io.StringIO()
+    finish(path, phase, progress=Lines((), stream))
+    return stream.getvalue().splitlines()
 
 
 def interrupt(path: Path, phase: Phase, chunks: int, interval_s: float = 60.0) -> Interrupted:
@@ -215,4 +225,52 @@ def test_a_kill_before_the_first_checkpoint_begins_again(tiny, path, alone, asse
     line = {"phase": "irl", "iteration": 3, "lane": 0, "wall_s": 0.1, "env_steps": 15}
     (path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     assert_same_bits(finish(path, tiny.phase()).states, alone[0].states)
+    assert log(path) == alone[1]
+
+
+def test_what_is_computed_again_is_said(tiny, path):
+    line = {"phase": "irl", "iteration": 3, "lane": 0, "wall_s": 0.1, "env_steps": 15}
+    (path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    stop = Stop()
+    stop.request()
+    with pytest.raises(Interrupted):  # before a first checkpoint, then at the one of iteration 0
+        finish(path, tiny.phase(), stop=stop)
+    (path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    said = told(path, tiny.phase())
+    assert said[0].startswith("irl: continues after iteration 0,") and "; 3 were logged" in said[0]
+    assert "irl: iteration 0 of 41" in said[1]
+    assert told(path, tiny.phase()) == []  # finished
+
+
+def test_other_versions_are_said(tiny, path, monkeypatch):
+    interrupt(path, tiny.phase(), chunks=2)
+    now = directory.versions()
+    monkeypatch.setattr(directory, "versions", lambda: now | {"jax": "99.0"})
+    said = told(path, tiny.phase())
+    assert f"written by jax {now['jax']}, now 99.0: bits may differ" in said[0]
+    assert told(path, tiny.phase()) == []  # finished: read, not run
+
+
+def test_a_phase_that_never_had_a_checkpoint_begins_anew_and_says_so(tiny, path):
+    line = {"phase": "irl", "iteration": 3, "lane": 0, "wall_s": 0.1, "env_steps": 15}
+    (path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    (path / "checkpoints" / "irl" / ".tmp-9").mkdir(parents=True)  # a kill in the first save
+    said = told(path, tiny.phase())
+    assert said[0].startswith("irl: begins anew; 3 iterations were logged")
+
+
+@pytest.mark.parametrize("removed", ["checkpoints/irl/*", "checkpoints"])
+def test_lost_checkpoints_do_not_cost_what_was_logged(tiny, path, alone, removed):
+    finish(path, tiny.phase())
+    if removed == "checkpoints":
+        (path / "summary.json").write_text("{}")
+    for folder in path.glob(removed):
+        shutil.rmtree(folder)
+    kept = (path / "metrics.jsonl").read_bytes()
+    with pytest.raises(UserError, match="has logged 41 iterations, but of its checkpoints none"):
+        finish(path, tiny.phase())
+    assert (path / "metrics.jsonl").read_bytes() == kept
+    (path / "summary.json").unlink(missing_ok=True)
+    shutil.rmtree(path / "checkpoints", ignore_errors=True)
+    finish(path, tiny.phase())
     assert log(path) == alone[1]

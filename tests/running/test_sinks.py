@@ -10,6 +10,7 @@ import pytest
 from evil.errors import UserError
 from evil.running import sinks
 from evil.running.directory import RunDirectory
+from tests.limits import full_disk
 
 
 def record(phase="irl", iteration=1, lane=0, **metrics):
@@ -61,22 +62,51 @@ def test_a_place_that_cannot_be_written(tmp_path):
         sink.write([record()])
 
 
-def test_tensorboard_has_a_scalar_per_phase_lane_and_metric(tmp_path):
-    pytest.importorskip("tensorboardX")
+def events(folder):
+    """All events below a folder."""
     from tensorboardX.proto import event_pb2
 
-    sink = sinks.TensorBoard(tmp_path)
-    sink.write([record(iteration=7, lane=1), record("retrain", 8)])
-    sink.close()
     found = []
-    for path in sorted(tmp_path.rglob("events*")):
+    for path in sorted(folder.rglob("events*")):
         data, at = path.read_bytes(), 0
         while at < len(data):  # length, checksum, event, checksum
             size = int.from_bytes(data[at : at + 8], "little")
-            event = event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
-            found += [(event.step, v.tag, v.simple_value) for v in event.summary.value]
+            found.append(event_pb2.Event.FromString(data[at + 12 : at + 12 + size]))
             at += 16 + size
+    return found
+
+
+def test_tensorboard_has_a_scalar_per_phase_lane_and_metric(tmp_path):
+    pytest.importorskip("tensorboardX")
+    sink = sinks.TensorBoard(tmp_path)
+    sink.write([record(iteration=7, lane=1), record("retrain", 8)])
+    sink.close()
+    found = [
+        (event.step, value.tag, value.simple_value)
+        for event in events(tmp_path)
+        for value in event.summary.value
+    ]
     assert sorted(found) == [(7, "irl/1/agent/return", 1.5), (8, "retrain/0/agent/return", 1.5)]
+
+
+@pytest.mark.parametrize("kind", [sinks.JsonLines, sinks.TensorBoard])
+def test_a_full_disk_is_said_and_nothing_waits_for_it(tmp_path, kind):
+    pytest.importorskip("tensorboardX")
+    sink = kind(tmp_path / "here")
+    sink.write([record()])
+    with full_disk(), pytest.raises(UserError, match=f"cannot write {tmp_path}/here"):
+        for iteration in range(100):  # more than any queue takes
+            sink.write([record(iteration=iteration)])
+    sink.close()
+
+
+def test_tensorboard_is_rewound_by_the_start_of_another_session(tmp_path):
+    pytest.importorskip("tensorboardX")
+    sink = sinks.TensorBoard(tmp_path)
+    sink.rewind("irl", 6)
+    sink.close()
+    starts = [event.step for event in events(tmp_path) if event.session_log.status == 1]
+    assert starts == [7]
 
 
 def test_sinks_are_opened_as_asked(tmp_path, monkeypatch):

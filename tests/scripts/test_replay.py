@@ -1,5 +1,7 @@
 """scripts/replay.py: from a run that broke to the number that was not finite."""
 
+import shutil
+
 import pytest
 
 from evil.errors import UserError
@@ -20,5 +22,11 @@ def test_a_run_that_broke_is_replayed(tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"irl, lane 0: {frozen['metric']} in iteration {frozen['iteration']}" in said
     assert "is not finite" in said
+    # The file is enough.
+    alone = shutil.copy(file, tmp_path)
+    shutil.rmtree(path)
+    start(replay, alone)
+    again = capsys.readouterr().out
+    assert again.splitlines()[-1] == said.splitlines()[-1]
     with pytest.raises(UserError, match="no such file"):
         start(replay, path / "faults" / "irl-1.safetensors")

@@ -188,7 +188,7 @@ def test_killed_and_resumed_ends_at_the_same_bits(
     said, _ = process.communicate(timeout=300)
     if how is signal.SIGINT:
         assert process.returncode == 0, said
-        assert "--resume" in said
+        assert f"Continue with --resume {out}\n" in said
     assert not (out / "summary.json").exists()
     subprocess.run(
         [sys.executable, str(SCRIPTS / "run_irl.py"), "--resume", str(out), "--quiet"],

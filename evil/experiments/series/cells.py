@@ -29,6 +29,7 @@ def carry_out(title: str, path: Path, config: Any, study: Study) -> None:
     """A study in its own directory, begun or continued."""
     resume, out = (str(path), None) if path.exists() else (None, str(path))
     output = command.Output(out=out, resume=resume)
-    with command.session(config, output, name=path.name) as session:
+    again = "Continue with the same command."
+    with command.session(config, output, name=path.name, again=again) as session:
         session.progress.note(f"\n{title}")
         study(session)

@@ -28,7 +28,8 @@ def main() -> None:
     if study is None:
         raise UserError(f"{asked.run} is no run of a study, found {type(config).__module__}.")
     output = command.Output(resume=str(asked.run), checkpoint_every=asked.checkpoint_every)
-    with command.session(config, output, name="job") as session:
+    again = "Continue with the --resume of the whole sweep."
+    with command.session(config, output, name="job", again=again) as session:
         study(config)(session)
 
 

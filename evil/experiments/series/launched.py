@@ -11,6 +11,7 @@ done is not run again.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from evil import atomic
 from evil.config import to_dict
 from evil.errors import UserError
-from evil.running import launchers, processes
+from evil.running import files, launchers, processes
 from evil.running.directory import RunDirectory
 from evil.running.runner import Session
 from evil.running.signals import Interrupted
@@ -87,8 +88,8 @@ def carry_out(
             f"{len(missing)} of {len(folders)} groups have failed, the first of them group {number}"
             f" ({reason}): the others are kept, continue with --resume {run.path}"
         )
-    lines = b"".join(folder.metrics.read_bytes() for folder in folders.values())
-    atomic.write(run.metrics, lines)
+    lines = (files.lines(folder.metrics) for folder in folders.values())
+    atomic.write_parts(run.metrics, itertools.chain.from_iterable(lines))
     return [folder.read_summary() for folder in folders.values()]
 
 

@@ -1,12 +1,15 @@
 """scripts/run_sweep.py: lanes, ranks and figures in one run directory."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from evil.errors import UserError
 from evil.experiments.series import sweep
 from evil.experiments.settings import presets
+from evil.running.runner import Frozen, Outcome, Session
 from scripts import run_irl, run_sweep
 from tests.scripts.starting import start, summary_of
 
@@ -117,6 +120,27 @@ def test_static_fields_are_run_one_after_the_other(tmp_path):
     given = ["--what", "bc", "--bc_iterations", 1, "--sweep", "bc.batch_size=8,16", "--out", path]
     start(run_sweep, *SMALL, *given)
     assert {row["phase"] for row in summary_of(path)["lanes"]} == {"bc-0", "bc-1"}
+
+
+def test_a_row_says_which_lanes_broke_in_either_phase(monkeypatch):
+    """Of two points and two seeds, the third game and the second policy of the first reward."""
+    given = ("learner.clip=0.1,0.2",)
+    usual = presets.recovery("gridworld", "smoke", irl_plus=True)
+    usual = dataclasses.replace(usual, num_seeds=2, num_retrained=2)
+    ready = sweep.study(sweep.Config(study=usual, sweep=given))
+
+    def done(lanes, broken):
+        frozen = (Frozen(lane=broken, iteration=1, metric="x"),)
+        outcome = Outcome(None, 1, 1, 1.0, 1.0, 1.0, frozen, {})
+        first = ready.first(ready.groups[0], ready.key, ready.key)
+        return sweep.parts.Parts([first], lanes, lambda: None, 1.0), outcome
+
+    found = [done(4, 2), done(8, 1)]
+    monkeypatch.setattr(sweep.parts, "run", lambda *given: found.pop(0))
+    monkeypatch.setattr(sweep.Sweep, "again", lambda *given: None)
+    monkeypatch.setattr(sweep, "played", lambda study, cut, *given: np.zeros((cut.lanes, 1)))
+    rows = ready.carry_out(ready.groups[0], Session())["lanes"]
+    assert [row["frozen"] for row in rows] == [True, False, True, False]
 
 
 def test_reinforcement_learning_needs_no_expert():

@@ -126,7 +126,9 @@ class Sweep:
             name: played(study, cut, outcome, key_judge).reshape(lanes, -1).mean(axis=1)
             for name, (cut, outcome) in zip(WORTH, done, strict=False)
         }
-        broken = {entry.lane for entry in done[0][1].frozen}
+        broken = {
+            entry.lane // (cut.lanes // lanes) for cut, outcome in done for entry in outcome.frozen
+        }
         rows = [
             {
                 "point": group.points[lane // self.seeds],

@@ -18,7 +18,7 @@ SUMS = ("env_steps", "wall_s", "compile_s")  # over groups
 
 
 def summarise(
-    what: str,
+    swept: str,
     config: recover.Config,
     problem: Problem,
     key: Key,
@@ -33,7 +33,7 @@ def summarise(
     return {
         "env": problem.env.spec.name,
         "backend": problem.env.spec.backend,
-        "algorithm": f"sweep of {what}",
+        "algorithm": f"sweep of {swept}",
         "preset": config.preset,
         "seed": config.seed,
         "seeds": config.num_seeds,

@@ -1,6 +1,7 @@
 """A sweep: points of hyper-parameters and numbers of demonstrations, each with several seeds.
 
-    irl     recover a reward, then train fresh policies on it; worth the sum of both returns
+    irl     play a game of imitation, then train fresh policies on its reward, unless there are to
+            be none; worth the sum of the returns
     rl      the same learner on the real reward
     bc      behavioural cloning
 
@@ -95,6 +96,12 @@ class Sweep:
         return self.config.study.num_seeds
 
     @property
+    def swept(self) -> str:
+        """What every lane does, or the algorithm by which it does so."""
+        what, method = self.config.what, self.config.study.method
+        return method if what == "irl" and method else what
+
+    @property
     def key(self) -> Key:
         return jax.random.key(self.config.study.seed)
 
@@ -106,7 +113,7 @@ class Sweep:
             found = launched.carry_out(config, numbers, session, self.job_options)
         else:
             found = [self.carry_out(group, session) for group in self.groups]
-        summary = ranked.summarise(config.what, config.study, problem, self.key, found)
+        summary = ranked.summarise(self.swept, config.study, problem, self.key, found)
         if session.directory is not None:
             session.directory.write_summary(summary)
         return summary
@@ -218,7 +225,7 @@ def study(config: Config) -> Sweep:
     found = points(base, config.sweep, config.num_draws, base.seed)
     fields = [locate(base, path) for path in found[0]]
     for field in fields:
-        _check_is_read(field, config.what)
+        _check_is_read(field, config.what, base)
     traced = [field for field in fields if field.hyper is not None]
     lanes = {field.path for field in traced} | {NUM_DEMOS}
     groups: dict[str, list[Point]] = {}
@@ -240,8 +247,10 @@ def study(config: Config) -> Sweep:
     return Sweep(config, traced, made)
 
 
-def _check_is_read(field: Field, what: str) -> None:
+def _check_is_read(field: Field, what: str, base: recover.Config) -> None:
     prefix, others = READ[what]
+    if what == "irl" and not base.num_retrained:
+        others = tuple(name for name in others if name != "restart_rate")
     if (field.path.startswith(prefix) and field.path != RESTARTS) or field.path in others:
         return
     raise UserError(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 
 T = TypeVar("T")
+Name = tuple[type, str]  # of a hyper-parameter: its class and field
+_INSTEAD: ContextVar[tuple[Mapping[Name, Any], set[Name]]] = ContextVar("INSTEAD")
 
 
 def static(**kwargs: Any) -> Any:
@@ -25,10 +30,31 @@ def pytree(cls: type[T]) -> type[T]:
 def traced(cls: type[T], config: Any) -> T:
     """The hyper-parameters `cls`, a pytree dataclass, filled with `config`'s fields as float32.
 
-    Values taken from here enter a program as data, so that an outer loop may vary them.
+    Values taken from here enter a program as data, so that an outer loop may vary them: see
+    `instead`.
     """
+    values, read = _INSTEAD.get(({}, set()))
     names = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
-    return cls(**{name: jnp.asarray(getattr(config, name), jnp.float32) for name in names})
+    read |= {(cls, name) for name in names}
+    return cls(
+        **{
+            name: jnp.asarray(values.get((cls, name), getattr(config, name)), jnp.float32)
+            for name in names
+        }
+    )
+
+
+@contextlib.contextmanager
+def instead(values: Mapping[Name, Any]) -> Iterator[set[Name]]:
+    """Within, `traced` takes these values, by class and field, instead of those of any config.
+
+    Yields the names of all hyper-parameters that it is asked for.
+    """
+    token = _INSTEAD.set((values, read := set()))
+    try:
+        yield read
+    finally:
+        _INSTEAD.reset(token)
 
 
 def strongly_typed(tree: T) -> T:

@@ -3,7 +3,7 @@
 python scripts/benchmark.py suite                 everything that runs, beside its rooflines
 python scripts/benchmark.py suite --compare OLD.json       ... and what has become slower since
 python scripts/benchmark.py scaling --budget_s 600         over lanes, environments and devices
-python scripts/benchmark.py devices               hopper IRL++ and stepping on two devices and one
+python scripts/benchmark.py devices               hopper IRL++ and stepping on all devices and one
 python scripts/benchmark.py seeds                 cartpole IRL, 32 seeds and one, nothing cached
 python scripts/benchmark.py faults                what a checkpoint costs, and a resumption
 python scripts/benchmark.py throughput            bare environment, PPO, IRL++ (hopper, quick)

@@ -2,9 +2,11 @@
 
     python scripts/run_sweep.py --env cartpole --irl_plus --num_seeds 5 \\
         --sweep learner.learning_rate=1e-4,3e-4,1e-3 reward.gradient_penalty=log:0.1:10:3
+    python scripts/run_sweep.py --algorithm dac --env hopper --sweep learner.discount=0.97,0.99
 
 Every lane recovers a reward and retrains on it, and is worth the sum of both returns; `--what rl`
-and `--what bc` sweep reinforcement learning on the real reward and behavioural cloning. Values are
+and `--what bc` sweep reinforcement learning on the real reward and behavioural cloning. With
+`--algorithm` every lane is a run of run_il.py and worth the return of its policy. Values are
 given as a,b,c, as lin:a:b:n or log:a:b:n, or drawn with uniform:a:b or loguniform:a:b and
 `--num_draws`. All options of run_irl.py say what is the same everywhere. Points that cannot share a
 program, because they differ in a size, follow one another, or run as jobs with `--launcher local`,
@@ -23,19 +25,54 @@ import rich.console
 import rich.table
 
 import plotting
+from evil.errors import UserError
+from evil.experiments import clone, finite, recover
 from evil.experiments.series import sweep
-from evil.experiments.settings import presets
+from evil.experiments.settings import algorithms, presets
 from evil.running import command
-from scripts import run_irl
+from scripts import run_il, run_irl
+
+CHOOSING = [*run_irl.CHOOSING, ("--num_demos", {"type": int})]
+ASIDE = [("--algorithm", {}), ("--tuned", {"action": "store_true"})]
 
 
 def default(asked: argparse.Namespace) -> sweep.Config:
+    if asked.algorithm is not None:
+        return imitation(asked)
+    if asked.tuned:
+        raise UserError("--tuned values are those of an --algorithm, which is not named.")
     whole = run_irl.default(asked)
     return sweep.Config(study=dataclasses.replace(whole, num_seeds=5, num_retrained=1))
 
 
+def imitation(asked: argparse.Namespace) -> sweep.Config:
+    """The sweep of an algorithm by name, which is played and not retrained on."""
+    if asked.algorithm in ("dagger", *finite.METHODS):
+        raise UserError(
+            f"{asked.algorithm} cannot be swept yet: expected one of {', '.join(algorithms.NAMES)}."
+        )
+    if asked.irl_plus or asked.recipe != "default":
+        raise UserError("--irl_plus and --recipe say how a reward is recovered: no --algorithm.")
+    found = run_il.default(asked)
+    if isinstance(found, recover.Config):
+        return sweep.Config(study=dataclasses.replace(found, num_seeds=5))
+    return sweep.Config(what="bc", study=cloning(found, run_irl.default(asked)))
+
+
+def cloning(found: clone.Config, whole: recover.Config) -> recover.Config:
+    """The main study whose clones are these."""
+    names = {field.name for field in dataclasses.fields(whole)} - {"iterations"}
+    shared = {
+        field.name: getattr(found, field.name)
+        for field in dataclasses.fields(found)
+        if field.name in names
+    }
+    shared |= {"deterministic": found.plays_the_mode, "num_seeds": 5}
+    return dataclasses.replace(whole, **shared, bc_iterations=found.iterations)
+
+
 def main() -> None:
-    config, output = command.parse(sweep.Config, __doc__ or "", default, run_irl.CHOOSING)
+    config, output = command.parse(sweep.Config, __doc__ or "", default, CHOOSING, aside=ASIDE)
     preset = presets.resolve(config.study.preset)
     config = dataclasses.replace(config, study=dataclasses.replace(config.study, preset=preset))
     study = dataclasses.replace(sweep.study(config), job_options=job_options(output))
@@ -45,7 +82,7 @@ def main() -> None:
         study,
         config,
         output,
-        name=f"{config.study.env}-sweep-{config.what}",
+        name=f"{config.study.env}-sweep-{study.swept}",
         draw=plotting.draw_all,
         show=show,
         note=f"preset {preset} on {jax.default_backend()}: {lanes} lanes in "

@@ -32,7 +32,9 @@ def scaling(env_name: str = "hopper", budget_s: float = 600.0, turns: int = 3) -
         "env": env_name,
         "lanes": over_lanes(env_name, "quick", LANES, budget_s / 2, turns),
         "environments": over_environments(env_name, ENVIRONMENTS, budget_s / 2, turns),
-        "devices": {what: race_devices(what, env_name, turns) for what in ("stepping", "irl_plus")},
+        "devices": {what: race_devices(what, env_name, turns) for what in ("stepping", "irl_plus")}
+        if jax.local_device_count() > 1
+        else {},
     }
 
 

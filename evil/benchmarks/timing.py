@@ -6,13 +6,15 @@ contestants of a comparison take turns, and each figure is the median over the t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from evil.running import lanes, settings
 from evil.running.runner import Phase
@@ -29,12 +31,24 @@ class Contestant:
     peak_bytes: int = 0  # that the program takes at once, where the compiler says
 
 
+@contextlib.contextmanager
+def uncached() -> Iterator[None]:
+    """Compile anew: a program from the cache would hide what it costs to compile."""
+    before = jax.config.values["jax_enable_compilation_cache"]
+    try:
+        jax.config.update("jax_enable_compilation_cache", False)
+        compilation_cache.reset_cache()  # JAX asks only once whether there is to be one
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
+
+
 def prepare(function: Callable[[PyTree], PyTree], state: PyTree) -> Contestant:
     """Compile ahead of time and run twice, so that nothing compiles while it is timed."""
-    # A program from the cache would hide what it costs to compile.
-    jax.config.update("jax_enable_compilation_cache", False)
     started = time.perf_counter()
-    compiled = jax.jit(function).lower(state).compile(settings.compiler_options())
+    with uncached():
+        compiled = jax.jit(function).lower(state).compile(settings.compiler_options())
     seconds = time.perf_counter() - started
     state = jax.block_until_ready(compiled(compiled(state)))
     return Contestant(compiled, state, seconds, lanes.peak_bytes(compiled))
@@ -59,7 +73,8 @@ def turns_of(contestants: Mapping[str, Contestant], turns: int) -> dict[str, lis
 
 def driven(phase: Phase) -> Contestant:
     """One chunk of a phase as the runner drives it, spread over all devices, and run twice."""
-    programs = lanes.compile_phase(phase)
+    with uncached():
+        programs = lanes.compile_phase(phase)
     alive, count = np.ones(phase.lanes, bool), np.int32(phase.chunk)
 
     def advance(states: PyTree) -> PyTree:

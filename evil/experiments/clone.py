@@ -16,7 +16,7 @@ from evil.errors import at_least
 from evil.experiments.shared import artefacts, measure
 from evil.experiments.shared.problem import Problem, random_return, read_problem
 from evil.imitation import bc
-from evil.running import memory
+from evil.running import memory, parts
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run
 from evil.seams import Algorithm, Policy
@@ -78,17 +78,15 @@ def _carry_out(
 ) -> dict[str, Any]:
     """Clone, measure, and fill the run directory; returns the summary."""
     key_measure, key_clone = jax.random.split(jax.random.key(config.seed))
-    outcome = run(
-        Phase(
-            name="bc",
-            algorithm=cloning,
-            data=problem.demos,
-            keys=jax.random.split(key_clone, config.num_seeds),
-            iterations=config.iterations,
-            chunk=config.chunk,
-        ),
-        session,
+    phase = Phase(
+        name="bc",
+        algorithm=cloning,
+        data=problem.demos,
+        keys=jax.random.split(key_clone, config.num_seeds),
+        iterations=config.iterations,
+        chunk=config.chunk,
     )
+    outcome = run(phase, session, parts.all_at_once(phase))
     policy = measure.stacked_policy(
         cloning.policy, outcome.states, deterministic=config.plays_the_mode
     )

@@ -22,7 +22,7 @@ from evil.experiments.shared import findings, measure, retraining
 from evil.experiments.shared.problem import Problem, read_problem
 from evil.imitation import bc, irl
 from evil.learners import choice, ppo
-from evil.running import ahead, lanes
+from evil.running import ahead, lanes, parts
 from evil.running.runner import Phase, Session, run
 from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel
 
@@ -145,11 +145,13 @@ class Study:
             lambda: self.compile_judging(everything, again, key_judge),
         )
 
-        outcomes = {phase.name: run(phase, session) for phase in phases}
+        outcomes = {phase.name: run(phase, session, parts.all_at_once(phase)) for phase in phases}
         reward_params = jax.vmap(self.game.reward)(outcomes["irl"].states)
         fresh = self.retraining(reward_params, key_again)
         if fresh is not None:
-            outcomes["retrain"] = run(fresh.phase, session, programs)
+            outcomes["retrain"] = run(
+                fresh.phase, session, parts.all_at_once(fresh.phase, programs)
+            )
 
         session.progress.note(
             f"playing {config.evaluation_episodes} full episodes with each policy"

@@ -24,7 +24,7 @@ from jax import Array
 
 from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
 from evil.errors import UserError, at_least, unknown
-from evil.pytrees import pytree
+from evil.pytrees import pytree, traced
 from evil.rewards import contrast, features
 from evil.seams import Environment, Key, RewardModel, Score, Transition
 
@@ -38,13 +38,21 @@ class Config:
     max_rows: int = 1000
     """Expert rows that are matched with: all, or so many, evenly spread over the demonstrations."""
     scale: float = 5.0
-    """α: the reward of a perfect match."""
+    """α: the reward of a perfect match. Traced."""
     bandwidth: float = 5.0
-    """β: how fast rewards fall with the distance."""
+    """β: how fast rewards fall with the distance. Traced."""
     batch_size: int = 256
     """Rows of either side in one update, which only measures."""
     deviation_floor: float = 1e-6
     """Deviation at or below which an input is not divided."""
+
+
+@pytree
+class Hyper:
+    """The traced hyper-parameters, `[]` each."""
+
+    scale: Array
+    bandwidth: Array
 
 
 @pytree
@@ -55,6 +63,7 @@ class State:
     count: Array  # [] int32: how many of them there are, the first ones
     mean: Array  # [F]
     std: Array
+    hyper: Hyper
 
 
 def take(distance: Array, free: Array, need: Array) -> Array:
@@ -98,13 +107,13 @@ def make(config: Config, env: Environment) -> RewardModel:
             f"max_rows {size} times a time limit of {limit} steps is more than masses can count: "
             f"expected max_rows below {2**31 // limit}."
         )
-    steepness = config.bandwidth / features.size(config.inputs, spec) ** 0.5
+    breadth = features.size(config.inputs, spec) ** 0.5
 
     def look(mean: Array, std: Array, rows: Transition) -> Array:
         return features.standardise(mean, std, features.select(config.inputs, spec, rows))
 
-    def pay(cost: Array) -> Array:
-        return config.scale * jnp.exp(-steepness * cost)
+    def pay(hyper: Hyper, cost: Array) -> Array:
+        return hyper.scale * jnp.exp(-hyper.bandwidth / breadth * cost)
 
     def init(key: Key, demos: Demonstrations) -> State:
         del key
@@ -115,7 +124,8 @@ def make(config: Config, env: Environment) -> RewardModel:
         chosen = jnp.arange(size) * demos.count // jnp.maximum(count, 1)
         spread = demos.rows[jnp.minimum(chosen, demos.count - 1)]
         rows = look(found.mean, std, transitions(demos, spread))
-        return State(rows=rows, count=count, mean=found.mean, std=std)
+        hyper = traced(Hyper, config)
+        return State(rows=rows, count=count, mean=found.mean, std=std, hyper=hyper)
 
     def apart(state: State, x: Array) -> Array:
         """Distances `[..., D]` of standardised steps `[..., F]`."""
@@ -134,7 +144,7 @@ def make(config: Config, env: Environment) -> RewardModel:
             cost, left, sufficed = jax.vmap(couple, (0, 0, None))(
                 apart(params, x), mass[None] - used, params.count
             )
-            rewards = jnp.where(sufficed, pay(cost), 0.0)
+            rewards = jnp.where(sufficed, pay(params.hyper, cost), 0.0)
             return jnp.where(ended[:, None], 0, mass[None] - left), rewards
 
         used, rewards = jax.lax.scan(step, used, (look(params.mean, params.std, rows), done))
@@ -144,7 +154,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         """What steps would be paid if they were the first of their episodes."""
         filled = jnp.where(jnp.arange(size) < state.count, 0.0, jnp.inf)
         away = apart(state, look(state.mean, state.std, rows)) + filled[None]
-        return pay(away.min(axis=-1))
+        return pay(state.hyper, away.min(axis=-1))
 
     def memory(batch: int) -> Array:
         return jnp.zeros((batch, size), jnp.int32)

@@ -25,7 +25,7 @@ from evil.distributions.family import bounds
 from evil.errors import UserError, at_least, unknown
 from evil.networks import mlp
 from evil.networks.mlp import MLP, apply
-from evil.pytrees import pytree
+from evil.pytrees import pytree, traced
 from evil.rewards import absorbing, contrast, features, fitting, memoryless
 from evil.seams import Environment, Key, PyTree, RewardModel, Transition
 
@@ -54,11 +54,11 @@ class Config:
     fit_batch_size: int = 256
     """Rows in one of them."""
     learning_rate: float = 1e-3
-    """AdamW's step size."""
+    """AdamW's step size. Traced."""
     weight_decay: float = 0.0
-    """AdamW's decay per unit of step size."""
+    """AdamW's decay per unit of step size. Traced."""
     quantile: float = 0.98
-    """Share of the expert's steps that the threshold lets through."""
+    """Share of the expert's steps that the threshold lets through. Traced."""
     reward: Literal["sign", "penalty", "cost"] = "sign"
     """1 and -1 on either side of the threshold; 0 and -1; or the negative cost in units of it."""
     absorbing_steps: int = 0
@@ -67,6 +67,15 @@ class Config:
     """Rows of either side in one update, which only measures."""
     deviation_floor: float = 1e-3
     """Least standard deviation by which an input is divided."""
+
+
+@pytree
+class Hyper:
+    """The traced hyper-parameters, `[]` each: all of what happens before the first policy."""
+
+    learning_rate: Array
+    weight_decay: Array
+    quantile: Array
 
 
 @pytree
@@ -137,7 +146,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         opinions = jax.vmap(opinion, axes)(clones, state.dropped, flat)
         return spread(opinions.reshape((-1, *x.shape[:-1], opinions.shape[-1])), chosen(rows))
 
-    def clone(key: Key, demos: Demonstrations, mean: Array, std: Array) -> PyTree:
+    def clone(key: Key, demos: Demonstrations, mean: Array, std: Array, hyper: Hyper) -> PyTree:
         key_network, key_rows, key_fit = jax.random.split(key, 3)
         size = demos.rows.shape[0]
         resampled = jax.random.randint(key_rows, (size,), 0, demos.count)
@@ -158,17 +167,18 @@ def make(config: Config, env: Environment) -> RewardModel:
             module.init(key_network, first),
             loss,
             updates=config.fit_updates,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
+            learning_rate=hyper.learning_rate,
+            weight_decay=hyper.weight_decay,
         )
 
     def init(key: Key, demos: Demonstrations) -> State:
         key_clones, key_dropped = jax.random.split(key)
+        hyper = traced(Hyper, config)
         seen = moments_of(demos, lambda rows: features.select("s", spec, rows))
         mean, std = features.units(seen, floor=config.deviation_floor)
         keys = jax.random.split(key_clones, 1 if thins else config.members)
         state = State(
-            clones=jax.vmap(lambda key: clone(key, demos, mean, std))(keys),
+            clones=jax.vmap(lambda key: clone(key, demos, mean, std, hyper))(keys),
             dropped=jax.random.key_data(jax.random.split(key_dropped, config.members)),
             threshold=jnp.zeros(()),
             mean=mean,
@@ -176,7 +186,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         )
         in_use = jnp.arange(demos.rows.shape[0]) < demos.count
         own = jnp.where(in_use, costs(state, transitions(demos, demos.rows)), jnp.nan)
-        return dataclasses.replace(state, threshold=jnp.nanquantile(own, config.quantile))
+        return dataclasses.replace(state, threshold=jnp.nanquantile(own, hyper.quantile))
 
     def score(params: State, rows: Transition) -> Array:
         found = reward(costs(params, rows), params.threshold, config.reward)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil.errors import at_least, unknown
+from evil.pytrees import pytree, traced
 from evil.rewards import contrast, memoryless
 from evil.seams import Environment, PyTree, RewardModel, Score, Transition
 
@@ -24,9 +25,16 @@ class Config:
     kind: Literal["real", "survival"] = "real"
     """The environment's own, or one per step."""
     scale: float = 1.0
-    """What it is multiplied by."""
+    """What it is multiplied by. Traced."""
     batch_size: int = 256
     """Rows of either side in one update, which only measures."""
+
+
+@pytree
+class Hyper:
+    """The traced hyper-parameters, `[]` each."""
+
+    scale: Array
 
 
 def real() -> Score:
@@ -60,11 +68,11 @@ def make(config: Config, env: Environment) -> RewardModel:
         raise unknown("known reward", config.kind, SCORES)
     score = SCORES[config.kind]()
 
-    def paid(params: PyTree, transitions: Transition) -> Array:
-        return params["scale"] * score.apply((), (), transitions)[0]
+    def paid(params: Hyper, transitions: Transition) -> Array:
+        return params.scale * score.apply((), (), transitions)[0]
 
     return RewardModel(
-        init=lambda key, demos: {"scale": jnp.asarray(config.scale, jnp.float32)},
+        init=lambda key, demos: traced(Hyper, config),
         params=lambda state: state,
         score=memoryless(paid),
         update=contrast.measuring(paid),

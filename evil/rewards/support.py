@@ -21,7 +21,7 @@ from evil.demonstrations.demonstrations import Demonstrations, moments_of, trans
 from evil.errors import UserError, at_least, unknown
 from evil.networks import mlp
 from evil.networks.mlp import MLP, apply
-from evil.pytrees import pytree
+from evil.pytrees import pytree, traced
 from evil.rewards import contrast, features, fitting, memoryless
 from evil.seams import Environment, Key, PyTree, RewardModel, Transition
 
@@ -49,17 +49,27 @@ class Config:
     fit_batch_size: int = 256
     """Rows in one of them."""
     learning_rate: float = 1e-3
-    """AdamW's step size."""
+    """AdamW's step size. Traced."""
     weight_decay: float = 0.0
-    """AdamW's decay per unit of step size."""
+    """AdamW's decay per unit of step size. Traced."""
     held_out: float = 0.2
-    """Share of the rows that φ̂ does not see and σ is set by."""
+    """Share of the rows that φ̂ does not see and σ is set by. Traced."""
     expert_reward: float = 0.9
-    """What the median row of those is paid."""
+    """What the median row of those is paid. Traced."""
     batch_size: int = 256
     """Rows of either side in one update, which only measures."""
     deviation_floor: float = 1e-3
     """Least standard deviation by which an input is divided."""
+
+
+@pytree
+class Hyper:
+    """The traced hyper-parameters, `[]` each: all of what happens before the first policy."""
+
+    learning_rate: Array
+    weight_decay: Array
+    held_out: Array
+    expert_reward: Array
 
 
 @pytree
@@ -73,7 +83,7 @@ class State:
     std: Array
 
 
-def scale(errors: Array, expert_reward: float) -> Array:
+def scale(errors: Array, expert_reward: Array | float) -> Array:
     """σ for which the median of `errors [N]`, NaN left out, is paid `expert_reward`."""
     return -jnp.log(expert_reward) / (jnp.nanmedian(errors) + 1e-12)
 
@@ -97,10 +107,11 @@ def make(config: Config, env: Environment) -> RewardModel:
 
     def init(key: Key, demos: Demonstrations) -> State:
         key_target, key_predictor, key_rows, key_fit = jax.random.split(key, 4)
+        hyper = traced(Hyper, config)
         seen = moments_of(demos, lambda rows: features.select(config.inputs, spec, rows))
         mean, std = features.units(seen, floor=config.deviation_floor)
         rows = fitting.shuffled(key_rows, demos)
-        apart = jnp.ceil(config.held_out * demos.count).astype(jnp.int32)  # the first so many
+        apart = jnp.ceil(hyper.held_out * demos.count).astype(jnp.int32)  # the first so many
         first = look(mean, std, transitions(demos, rows[:1]))
         random = target.init(key_target, first)
 
@@ -116,12 +127,12 @@ def make(config: Config, env: Environment) -> RewardModel:
             predictor.init(key_predictor, first),
             loss,
             updates=config.fit_updates,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
+            learning_rate=hyper.learning_rate,
+            weight_decay=hyper.weight_decay,
         )
         found = errors(random, look(mean, std, transitions(demos, rows)), fitted)
         unseen = jnp.where(jnp.arange(rows.shape[0]) < apart, found, jnp.nan)
-        sigma = scale(unseen, config.expert_reward)
+        sigma = scale(unseen, hyper.expert_reward)
         return State(target=random, predictor=fitted, sigma=sigma, mean=mean, std=std)
 
     def score(params: State, rows: Transition) -> Array:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from evil import pytrees
+from evil.errors import UserError
 from evil.running import mesh, settings
 from evil.running.mesh import LANES, P
 from evil.running.phase import Phase
@@ -35,14 +36,32 @@ class Programs:
     init: Callable[[Key, PyTree], PyTree]
     advance: Callable[[PyTree, PyTree, Any, Any], Any]
     seconds: float  # that compiling took
-    peak_bytes: int  # on each device, or on the host for CPUs: what `advance` takes at once
+    peak_bytes: int  # on each device, or on the host for CPUs: what the hungrier takes at once
 
 
 def compile_phase(phase: Phase) -> Programs:
     """Compile both programs; of the phase's data and keys only the shapes matter."""
     started = time.perf_counter()
-    (init, _), (advance, peak_bytes) = _compile_init(phase), _compile_advance(phase)
-    return Programs(init, advance, time.perf_counter() - started, peak_bytes)
+    (init, first), (advance, then) = _compile_init(phase), _compile_advance(phase)
+    return Programs(init, advance, time.perf_counter() - started, max(first, then))
+
+
+class Exhausted(UserError):
+    """Lanes took more memory than there is, where the compiler had not foreseen it."""
+
+    def __init__(self, phase: Phase, iteration: int) -> None:
+        self.phase, self.iteration = phase.name, iteration
+        many = f"{phase.lanes} lanes" if phase.lanes > 1 else "a single lane"
+        super().__init__(
+            f"{phase.name}: after iteration {iteration} the memory did not suffice for {many}: "
+            "continue with --resume where there is more, or begin anew with fewer lanes at once "
+            "(--num_seeds, or --lanes_per_program of run_sweep.py) or smaller ones."
+        )
+
+
+def is_exhausted(error: Exception) -> bool:
+    """Whether there was not enough memory."""
+    return "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _compile_init(phase: Phase) -> tuple[Callable[..., PyTree], int]:

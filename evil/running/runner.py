@@ -8,9 +8,10 @@ go through this side by side; the first one reads and writes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -79,7 +80,12 @@ def _finish(
             _save(phase, session, mesh.whole(states), position)
             saved_iteration, saved_at = position.iteration, time.perf_counter()
         start = position
-        states, position = _chunk(phase, session, programs, origin, states, position)
+        try:
+            states, position = _chunk(phase, session, programs, origin, states, position)
+        except lanes.Exhausted:
+            if is_kept and position.iteration not in (0, saved_iteration):
+                _save(phase, session, mesh.whole(states), position)
+            raise
         if broken := position.frozen[len(start.frozen) :]:
             faults.record(session, phase, programs, start.iteration, broken, states)
     position = dataclasses.replace(position, complete=not position.is_unfinished(phase))
@@ -87,6 +93,17 @@ def _finish(
     if is_kept and position.iteration != saved_iteration:
         _save(phase, session, states, position)
     return states, position
+
+
+@contextlib.contextmanager
+def _sufficing(phase: Phase, position: Position) -> Iterator[None]:
+    """`lanes.Exhausted` where the device has not enough memory after all."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not lanes.is_exhausted(error):
+            raise
+        raise lanes.Exhausted(phase, position.iteration) from error
 
 
 def _save(phase: Phase, session: Session, states: PyTree, position: Position) -> None:
@@ -100,7 +117,8 @@ def _save(phase: Phase, session: Session, states: PyTree, position: Position) ->
 
 def _first(phase: Phase, programs: lanes.Programs, position: Position) -> tuple[PyTree, Position]:
     started = time.perf_counter()
-    states = jax.block_until_ready(programs.init(phase.keys, phase.data))
+    with _sufficing(phase, position):
+        states = jax.block_until_ready(programs.init(phase.keys, phase.data))
     return states, dataclasses.replace(position, wall_s=time.perf_counter() - started)
 
 
@@ -118,8 +136,9 @@ def _chunk(
     """
     count = min(phase.chunk, phase.iterations - position.iteration)
     alive = position.alive(phase.lanes)
-    states, *results = programs.advance(states, phase.data, alive, np.int32(count))
-    healthy, metrics, finite = jax.device_get(results)
+    with _sufficing(phase, position):
+        states, *results = programs.advance(states, phase.data, alive, np.int32(count))
+        healthy, metrics, finite = jax.device_get(results)
     metrics = {name: rows[:count] for name, rows in metrics.items()}
     frozen = [
         report.frozen(int(lane), position.iteration, count, metrics, finite, states)

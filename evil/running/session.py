@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 
 from evil.running import processes
@@ -28,6 +29,7 @@ class Session:
     checkpoint_interval_s: float = 60.0
     keep: int = 2  # checkpoints per phase
     watch: Callable[[Phase], None] = lambda phase: None  # told of every phase before it begins
+    memory_limit: int = sys.maxsize  # bytes that it may claim of those that are free
 
     def is_stopping(self) -> bool:
         """Whether any process of the run was asked to stop."""

@@ -1,8 +1,8 @@
 """Many hyper-parameters in one compiled program: every point of a grid is a lane.
 
-A field is traced if the `Hyper` of its config's module has it: `init` fills it into the state, and
-there a lane's own value takes its place. Points that differ in traced fields alone share programs;
-every other field is part of a program, so its values are run one after the other.
+A field is traced if the `Hyper` of its config's module has it: where `init` would read the config,
+a lane's own value takes its place. Points that differ in traced fields alone share programs; every
+other field is part of a program, so its values are run one after the other.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evil import pytrees
 from evil.errors import UserError, at_least, unknown
 from evil.running.phase import Phase
 from evil.seams import Algorithm, Key, Metrics, PyTree
@@ -40,7 +40,7 @@ class Field:
     """A field of a config."""
 
     path: str  # dotted and complete
-    hyper: type | None  # the pytree in the state that holds its value, if it is traced
+    hyper: type | None  # the pytree that holds its value in a program, if it is traced
 
     @property
     def name(self) -> str:
@@ -156,35 +156,18 @@ def _value(text: str, part: str) -> Any:
     return value
 
 
-def override(state: PyTree, fields: Sequence[Field], values: Mapping[str, jax.Array]) -> PyTree:
-    """A state whose traced hyper-parameters have these values, by the paths of `fields`."""
-    kinds = tuple({field.hyper for field in fields if field.hyper is not None})
-    if not kinds:
-        return state
-    met = set()
-
-    def replace(node: Any) -> Any:
-        if not isinstance(node, kinds):
-            return node
-        changes = {}
-        for field in fields:
-            if field.hyper is type(node):
-                before = getattr(node, field.name)
-                changes[field.name] = jnp.full_like(before, values[field.path])
-                met.add(field.path)
-        return dataclasses.replace(node, **changes)
-
-    state = jax.tree.map(replace, state, is_leaf=lambda node: isinstance(node, kinds))
-    if unmet := sorted({field.path for field in fields} - met):
-        raise UserError(f"{', '.join(unmet)} cannot be swept: no part of the algorithm reads it.")
-    return state
-
-
 def swept(algorithm: Algorithm, fields: Sequence[Field]) -> Algorithm:
     """The algorithm with `data = {"given": its own, "point": value [] by path}`."""
 
     def init(key: Key, data: PyTree) -> PyTree:
-        return override(algorithm.init(key, data["given"]), fields, data["point"])
+        values = {(field.hyper, field.name): data["point"][field.path] for field in fields}
+        with pytrees.instead(values) as read:  # pyright: ignore[reportArgumentType]
+            state = algorithm.init(key, data["given"])
+        unread = [field.path for field in fields if (field.hyper, field.name) not in read]
+        if unread:
+            paths = ", ".join(sorted(unread))
+            raise UserError(f"{paths} cannot be swept: no part of the algorithm reads it.")
+        return state
 
     def step(state: PyTree, data: PyTree) -> tuple[PyTree, Metrics]:
         return algorithm.step(state, data["given"])

@@ -13,6 +13,9 @@ import pytest
 from evil.benchmarks import accelerator, devices, regressions, roofline, scaling, timing
 from evil.benchmarks.suite import REFERENCE, relative
 from evil.errors import UserError
+from evil.running import lanes
+from evil.running.runner import Phase
+from evil.seams import Algorithm
 from scripts import benchmark
 
 
@@ -129,10 +132,52 @@ def test_a_series_ends_when_its_time_is_spent():
     assert [entry["count"] for entry in found["series"]] == [2] and found["not_reached"] == [4, 8]
 
 
-def test_one_device_and_two_take_turns():
+def test_what_is_timed_is_compiled_anew(monkeypatch):
+    asked, during, compile_phase = [], [], lanes.compile_phase
+
+    def hear(name, **_):
+        asked.append(name.rpartition("/")[2])
+
+    def compiled(phase):
+        asked.clear()
+        found = compile_phase(phase)
+        during.extend(asked)
+        return found
+
+    double = Algorithm(
+        lambda key, data: jax.random.uniform(key), lambda x, data: (2.0 * x, {}), None, None, 0
+    )
+    keys = jax.random.split(jax.random.key(0), 1)
+    phase = Phase(name="double", algorithm=double, data=(), keys=keys, iterations=1, chunk=1)
+    monkeypatch.setattr(lanes, "compile_phase", compiled)
+    jax.monitoring.register_event_listener(hear)
+    try:
+        jax.jit(lambda x: x * 17.0)(jnp.ones(3))
+        if "compile_requests_use_cache" not in asked:
+            pytest.skip("there is no cache")
+        timing.driven(phase)
+        asked.clear()
+        jax.jit(lambda x: x * 19.0)(jnp.ones(3))
+    finally:
+        jax.monitoring.unregister_event_listener(hear)
+    assert "compile_requests_use_cache" not in during
+    assert "compile_requests_use_cache" in asked  # as before
+
+
+def test_one_device_of_the_kind_that_is_here_and_all_of_them(monkeypatch):
+    assert devices.one_and_all() == ("cpu:1", "cpu:2")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_device_count", lambda: 8)
+    assert devices.one_and_all() == ("gpu:1", "gpu:8")
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"needs several .* found gpu:1"):
+        devices.one_and_all()
+
+
+def test_one_device_and_all_take_turns():
     found = devices.race_devices("stepping", "cartpole", turns=3, preset="smoke")
     assert {name: len(x) for name, x in found["seconds"].items()} == {"cpu:1": 3, "cpu:2": 3}
-    assert found["two_over_one"] > 0
+    assert found["all_over_one"] > 0
     with pytest.raises(UserError, match="unknown work"):
         devices.race_devices("walking", "cartpole")
 

@@ -6,10 +6,13 @@ import json
 
 import pytest
 
+from evil.config import to_dict
 from evil.errors import UserError
-from evil.experiments.series import sweep
+from evil.experiments.series import launched, sweep
 from evil.experiments.settings import presets
-from evil.running import launchers
+from evil.running import launchers, memory
+from evil.running.directory import RunDirectory
+from evil.running.session import Session
 from scripts import run_sweep
 from tests.scripts.starting import start, summary_of
 
@@ -18,7 +21,7 @@ GIVEN = ("--env", "gridworld", "--preset", "smoke", "--num_seeds", 2, "--what", 
 
 
 @pytest.fixture(scope="module")
-def launched(tmp_path_factory):
+def jobs(tmp_path_factory):
     """A sweep of two groups, of which the second fails at first; then it is resumed."""
     path = tmp_path_factory.mktemp("launched") / "run"
 
@@ -43,19 +46,19 @@ def run(*options):
         run_sweep.main()
 
 
-def test_a_group_that_fails_is_named_with_its_reason(launched):
-    _, failed, _ = launched
+def test_a_group_that_fails_is_named_with_its_reason(jobs):
+    _, failed, _ = jobs
     assert "1 of 2 groups have failed, the first of them group 1 (no space left)" in failed
     assert "--resume" in failed and "\n" not in failed
 
 
-def test_resumed_only_what_failed_is_run_again(launched):
-    path, _, first = launched
+def test_resumed_only_what_failed_is_run_again(jobs):
+    path, _, first = jobs
     assert (path / "groups" / "0" / "summary.json").stat().st_mtime_ns == first
 
 
-def test_jobs_come_to_what_one_process_comes_to(launched, tmp_path):
-    path, _, _ = launched
+def test_jobs_come_to_what_one_process_comes_to(jobs, tmp_path):
+    path, _, _ = jobs
     start(run_sweep, *GIVEN, "--out", tmp_path / "alone")
     ours, theirs = summary_of(path), summary_of(tmp_path / "alone")
     assert ours["lanes"] == theirs["lanes"] and ours["ranking"] == theirs["ranking"]
@@ -85,6 +88,17 @@ def test_what_cannot_be_launched_is_refused(changes, said):
     config = sweep.Config(what="bc", sweep=("bc.batch_size=8,16",), study=usual, **changes)
     with pytest.raises(UserError, match=said):
         sweep.study(config)
+
+
+def test_jobs_of_one_machine_share_its_memory(tmp_path, monkeypatch):
+    usual, seen = presets.recovery("gridworld", "smoke", irl_plus=True), []
+    config = sweep.Config(study=usual, launcher="local", jobs=2)
+    monkeypatch.setattr(launchers, "run", lambda jobs, *_, **__: seen.extend(jobs))
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2**30)
+    session = Session(directory=RunDirectory.create(tmp_path / "run", to_dict(config)))
+    with pytest.raises(UserError, match="2 of 2 groups have failed"):
+        launched.carry_out(config, [0, 1], session, ())
+    assert [job.command[-2:] for job in seen] == [["--memory_mb", "512.0"]] * 2
 
 
 def test_a_missing_package_is_named_before_there_is_a_run(monkeypatch):

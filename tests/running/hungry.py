@@ -41,9 +41,8 @@ def main() -> None:
     directory = RunDirectory.create(sys.argv[1], {}) if sys.argv[1:] else None
     session = Session(directory, checkpoint_interval_s=0.0)
     before = memory.peak_memory_mb()
-    cut = parts.cut(phase, session)
+    cut, _ = parts.run(phase, session)
     program = cut.programs().peak_bytes / 2**20
-    cut.run(session)
     found = {"before": before, "program": program, "predicted": cut.predicted_memory_mb}
     print(json.dumps(found | {"measured": memory.peak_memory_mb(), "lanes": cut.phases[0].lanes}))
 

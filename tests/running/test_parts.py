@@ -1,5 +1,7 @@
 """Lanes that do not fit into memory at once: cut up, they come to the same."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -69,11 +71,119 @@ def test_a_resumed_run_is_cut_as_it_was(tiny, whole, tmp_path):
     same(again.run(session), whole)
 
 
-@pytest.mark.parametrize("size", ['"x"', "null", "[1]", "-1", "true"])
-def test_a_size_that_is_none_is_refused(tiny, tmp_path, size):
+def test_what_was_predicted_is_known_whatever_decides_the_size(tiny, tmp_path):
+    session = Session(directory=RunDirectory.create(tmp_path / "run", tiny.CONFIG))
+    first = parts.cut(phase(tiny), session, lanes_per_program=2)
+    assert first.predicted_memory_mb > 0
+    again = parts.cut(phase(tiny), session, lanes_per_program=2)
+    assert again.predicted_memory_mb == first.predicted_memory_mb
+
+
+def test_a_session_claims_no_more_than_its_share(tiny):
+    session = Session(memory_limit=1)
+    cut = parts.cut(phase(tiny), session, free=lambda: 2**40)
+    assert [part.lanes for part in cut.phases] == [1, 1, 1]
+
+
+def exhausted(monkeypatch, name, most, after=0):
+    """Programs whose `name` fits `most` lanes, from call number `after` on."""
+    compile_phase, calls = lanes.compile_phase, []
+
+    def compiled(phase):
+        programs = compile_phase(phase)
+
+        def greedy(*arguments):
+            calls.append(phase.lanes)
+            if phase.lanes > most and len(calls) > after:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+            return getattr(programs, name)(*arguments)
+
+        return dataclasses.replace(programs, **{name: greedy})
+
+    monkeypatch.setattr(lanes, "compile_phase", compiled)
+    return calls
+
+
+@pytest.mark.parametrize("name", ["init", "advance"])
+def test_lanes_that_do_not_fit_after_all_are_begun_anew_by_halves(
+    tiny, whole, tmp_path, monkeypatch, name
+):
+    session = Session(directory=RunDirectory.create(tmp_path / "run", tiny.CONFIG))
+    calls = exhausted(monkeypatch, name, most=2)
+    cut, found = parts.run(phase(tiny), session)
+    assert calls[0] == 3 and set(calls[1:]) == {2}
+    assert [part.name for part in cut.phases] == ["irl-part-0", "irl-part-1"]
+    same(found, whole)
+    again, found = parts.run(phase(tiny), session)  # resumed, nothing is tried again
+    assert [part.lanes for part in again.phases] == [2, 2]
+    same(found, whole)
+
+
+def test_what_is_under_way_is_kept_and_one_sentence_says_so(tiny, whole, tmp_path, monkeypatch):
+    session = Session(directory=RunDirectory.create(tmp_path / "run", tiny.CONFIG))
+    with monkeypatch.context() as patch:
+        exhausted(patch, "advance", most=2, after=1)
+        with pytest.raises(UserError, match=r"after iteration 4 .* 3 lanes: .*--lanes_per_program"):
+            parts.run(phase(tiny), session)
+    assert list((session.directory.checkpoints / "irl").glob("4"))
+    cut, found = parts.run(phase(tiny), session)
+    assert len(cut.phases) == 1
+    same(found, whole)
+
+
+def test_a_single_lane_that_does_not_fit_is_refused(tiny, monkeypatch):
+    exhausted(monkeypatch, "init", most=0)
+    with pytest.raises(UserError, match=r"after iteration 0 .* a single lane"):
+        parts.run(phase(tiny), Session())
+
+
+def test_another_fault_of_the_device_stays_what_it_is(tiny, monkeypatch):
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: broken")
+
+    monkeypatch.setattr(lanes, "compile_phase", lambda phase: lanes.Programs(fail, fail, 0.0, 0))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        parts.run(phase(tiny), Session())
+
+
+def test_what_cannot_be_cut_up_is_refused_before_it_runs(tiny):
+    needed = 3 * 2**20
+    needy = lambda: lanes.Programs(lambda *_: None, lambda *_: None, 0.0, needed)  # noqa: E731
+    said = "irl: 3 lanes at once take 3 MiB, with 2 MiB free: expected fewer --num_seeds"
+    with pytest.raises(UserError, match=said):
+        parts.all_at_once(phase(tiny), needy, free=lambda: 2 * 2**20)()
+    assert parts.all_at_once(phase(tiny), needy, free=lambda: needed)().peak_bytes == needed
+    single = dataclasses.replace(phase(tiny), keys=jax.random.split(jax.random.key(0), 1))
+    assert parts.all_at_once(single, needy, free=lambda: 0)().peak_bytes == needed
+
+
+def test_what_the_compiler_refuses_is_refused_in_one_sentence(tiny):
+    def compile_():
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Used 3G of 2G")
+
+    with pytest.raises(UserError, match="3 lanes at once take more memory than there is"):
+        parts.all_at_once(phase(tiny), compile_)()
+    single = dataclasses.replace(phase(tiny), keys=jax.random.split(jax.random.key(0), 1))
+    with pytest.raises(UserError, match="memory did not suffice for a single lane"):
+        parts.all_at_once(single, compile_)()
+
+
+def test_the_peak_is_that_of_the_hungrier_program(tiny, monkeypatch):
+    for sizes in ((1, 2), (2, 1)):
+        for name, size in zip(("_compile_init", "_compile_advance"), sizes, strict=True):
+            monkeypatch.setattr(lanes, name, lambda phase, size=size: (None, size))
+        assert lanes.compile_phase(phase(tiny)).peak_bytes == 2
+
+
+ENTRIES = ("3", "null", "{}", "[1]", '{"lanes": 3}', '{"lanes": -1, "predicted_memory_mb": 1.0}',
+           '{"lanes": "x", "predicted_memory_mb": 1.0}')  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_size_that_is_none_is_refused(tiny, tmp_path, entry):
     directory = RunDirectory.create(tmp_path / "run", tiny.CONFIG)
-    directory.cuts.write_text(f'{{"irl": {size}}}')
-    with pytest.raises(UserError, match="expected a number of lanes for irl"):
+    directory.cuts.write_text(f'{{"irl": {entry}}}')
+    with pytest.raises(UserError, match="expected lanes and predicted_memory_mb of irl"):
         parts.cut(phase(tiny), Session(directory=directory))
 
 

@@ -8,15 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evil import environments
+from evil import environments, registry
 from evil.errors import UserError
 from evil.experiments import recover
 from evil.imitation import bc, irl
 from evil.learners import alone, ppo
 from evil.networks import actor_critic
-from evil.rewards import ensemble, fixed, moment_matching
+from evil.pytrees import traced
+from evil.rewards import (
+    coupling,
+    disagreement,
+    ensemble,
+    fixed,
+    moment_matching,
+    support,
+)
 from evil.running.runner import Phase, run
-from evil.running.sweep import locate, override, points, spread
+from evil.running.sweep import locate, points, spread, swept
+from evil.seams import Algorithm
+from tests.rewards.blobs import DEMOS, ENV, rows
 
 STUDY = recover.Config()
 RATES = (1e-2, 1e-3)
@@ -110,28 +120,60 @@ def test_a_sweep_that_makes_no_sense_is_refused(texts, draws, said):
 
 
 def test_values_reach_every_copy_of_a_hyper():
-    game = irl.Config(
-        learner=ppo.Config(num_envs=2, num_steps=2, num_epochs=1, num_minibatches=1),
-        reward=ensemble.Config(size=3),
-        population=2,
-        rows_per_iteration=4,
-        capacity=8,
-    )
+    game = irl.Config(learner=ppo.Config(discount=0.5), reward=ensemble.Config(size=3))
     fields = [locate(game, "learner.clip"), locate(game, "reward.weight_decay")]
-    copies = {
-        "learner": {"hyper": ppo.Hyper(**_numbers(ppo.Hyper, (2,)))},
-        "reward": moment_matching.Hyper(**_numbers(moment_matching.Hyper, (3,))),
-    }
-    found = override(copies, fields, {"learner.clip": 0.5, "reward.member.weight_decay": 7.0})
+
+    def copies(hyper, config, count):
+        return jax.vmap(lambda _: traced(hyper, config))(jnp.arange(count))
+
+    def init(key, data):
+        learner = {"hyper": copies(ppo.Hyper, game.learner, 2)}
+        reward = copies(moment_matching.Hyper, game.reward.member, 3)
+        return {"learner": learner, "reward": reward}
+
+    algorithm = Algorithm(init, None, None, None, 0)
+    values = {"learner.clip": 0.5, "reward.member.weight_decay": 7.0}
+    found = swept(algorithm, fields).init(None, {"given": (), "point": values})
     assert found["learner"]["hyper"].clip.tolist() == [0.5, 0.5]
-    assert found["learner"]["hyper"].discount.tolist() == [1.0, 1.0]
+    assert found["learner"]["hyper"].discount.tolist() == [0.5, 0.5]
     assert found["reward"].weight_decay.tolist() == [7.0, 7.0, 7.0]
+    assert init(None, ())["reward"].weight_decay.tolist() != [7.0, 7.0, 7.0]  # it was for once
+    fixed_ = dataclasses.replace(algorithm, init=lambda *_: traced(ppo.Hyper, game.learner))
     with pytest.raises(UserError, match=r"reward.member.weight_decay cannot be swept"):
-        override({"learner": copies["learner"]}, fields, {"learner.clip": 0.5})
+        swept(fixed_, fields).init(None, {"given": (), "point": values})
 
 
-def _numbers(kind, shape):
-    return {field.name: jnp.ones(shape) for field in dataclasses.fields(kind)}
+BATCH = dataclasses.replace(rows(jax.random.key(1), 8), reward=jnp.ones(8))
+RED = support.Config(target_hidden=(4,), hidden=(4,), outputs=2, fit_updates=5)
+DRIL = disagreement.Config(hidden=(4,), fit_updates=5, reward="cost")
+
+
+@pytest.mark.parametrize(
+    ("config", "changes"),
+    [
+        (RED, {"learning_rate": 0.1, "weight_decay": 1.0, "held_out": 0.5, "expert_reward": 0.5}),
+        (DRIL, {"learning_rate": 0.1, "weight_decay": 1.0, "quantile": 0.5}),
+        (coupling.Config(max_rows=8), {"scale": 2.0, "bandwidth": 0.5}),
+        (fixed.Config(), {"scale": 3.0}),
+    ],
+)
+def test_what_a_reward_is_made_with_is_a_lane_of_its_own(config, changes):
+    fields = [locate(config, name) for name in changes]
+    assert all(field.hyper for field in fields)
+
+    def paid(config, fields, values):
+        model = registry.make(config, ENV)
+        data = {"given": DEMOS, "point": values}
+        algorithm = swept(Algorithm(model.init, None, None, None, 0), fields)
+        params = model.params(algorithm.init(jax.random.key(0), data))
+        steps = jax.tree.map(lambda x: x[:, None], BATCH)
+        return model.score.apply(params, model.score.memory(1), steps)[0]
+
+    values = {name: jnp.array([getattr(config, name), value]) for name, value in changes.items()}
+    usual, ours = jax.jit(jax.vmap(lambda values: paid(config, fields, values)))(values)
+    theirs = jax.jit(lambda: paid(dataclasses.replace(config, **changes), [], {}))()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert not np.allclose(ours, usual, rtol=1e-2)
 
 
 def phase(rate, traces):

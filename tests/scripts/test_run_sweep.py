@@ -1,12 +1,17 @@
 """scripts/run_sweep.py: lanes, ranks and figures in one run directory."""
 
+import argparse
+import dataclasses
 import json
 
+import jax
+import numpy as np
 import pytest
 
 from evil.errors import UserError
 from evil.experiments.series import sweep
-from evil.experiments.settings import presets
+from evil.experiments.settings import algorithms, presets
+from evil.running.runner import Frozen, Outcome, Session
 from scripts import run_irl, run_sweep
 from tests.scripts.starting import start, summary_of
 
@@ -101,6 +106,7 @@ def test_parts_of_a_sweep_come_to_the_same(tmp_path):
     start(run_sweep, *given, "--lanes_per_program", 3, "--out", tmp_path / "cut")
     whole, cut = (summary_of(tmp_path / name) for name in ("whole", "cut"))
     assert {row["phase"] for row in cut["lanes"]} == {"rl-part-0", "rl-part-1"}
+    assert min(whole["predicted_memory_mb"], cut["predicted_memory_mb"]) > 0
     for ours, theirs in zip(cut["lanes"], whole["lanes"], strict=True):
         assert ours["point"] == theirs["point"] and ours["seed"] == theirs["seed"]
         assert ours["objective"] == pytest.approx(theirs["objective"], abs=1e-3)
@@ -109,7 +115,8 @@ def test_parts_of_a_sweep_come_to_the_same(tmp_path):
 def test_a_finished_sweep_resumes_to_the_same_result(swept):
     path, summary = swept
     start(run_sweep, "--resume", path)
-    assert summary_of(path)["lanes"] == summary["lanes"]
+    for name in ("lanes", "predicted_memory_mb"):
+        assert summary_of(path)[name] == summary[name]
 
 
 def test_static_fields_are_run_one_after_the_other(tmp_path):
@@ -117,6 +124,101 @@ def test_static_fields_are_run_one_after_the_other(tmp_path):
     given = ["--what", "bc", "--bc_iterations", 1, "--sweep", "bc.batch_size=8,16", "--out", path]
     start(run_sweep, *SMALL, *given)
     assert {row["phase"] for row in summary_of(path)["lanes"]} == {"bc-0", "bc-1"}
+
+
+def named(algorithm, **changes):
+    """The sweep of an algorithm on gridworld, as a command line has it before its own options."""
+    asked = {"env": "gridworld", "preset": "smoke", "backend": None, "iterations": None}
+    asked |= {"irl_plus": False, "recipe": "default", "num_demos": 5, "tuned": False}
+    return run_sweep.default(argparse.Namespace(**(asked | {"algorithm": algorithm} | changes)))
+
+
+LANES = {
+    "bc": "bc.weight_decay=0.0,0.1",
+    "dac": "reward.gradient_penalty=0.1,1.0",
+    "dril": "reward.quantile=0.9,0.98",
+    "fairl": "reward.learning_rate=1e-4,1e-3",
+    "pwil": "reward.bandwidth=1.0,5.0",
+    "red": "reward.learning_rate=1e-4,1e-3",
+    "sac": "reward.scale=1.0,2.0",
+}
+
+
+@pytest.mark.parametrize("name", algorithms.NAMES)
+def test_any_algorithm_is_swept_by_its_name(name):
+    lanes = LANES.get(name, "learner.discount=0.9,0.99")
+    size = "bc.batch_size" if name == "bc" else "learner.network.hidden"
+    own = (lanes, f"{size}={'8,16' if name == 'bc' else '[8],[16]'}")
+    config = dataclasses.replace(named(name), sweep=own)
+    ready = sweep.study(config)
+    assert ready.swept == name
+    assert [len(group.points) for group in ready.groups] == [2, 2]
+    assert [field.path.endswith(lanes.partition("=")[0]) for field in ready.traced] == [True]
+    for leaf in jax.tree.leaves(ready.first(ready.groups[0], ready.key, ready.key).states):
+        assert leaf.shape[0] == 2 * 5  # and something reads what is swept
+    usual = algorithms.imitation(name, "gridworld", "smoke", num_demos=5)
+    if name == "bc":
+        assert (config.study.bc, config.study.bc_iterations) == (usual.bc, usual.iterations)
+        assert config.study.num_demos == 5
+    else:
+        assert config.study == dataclasses.replace(usual, num_seeds=5)
+
+
+def test_what_is_played_alone_is_worth_its_return(monkeypatch):
+    config = dataclasses.replace(named("sqil"), sweep=("learner.discount=0.9,0.99",))
+    ready = sweep.study(config)
+
+    def run(phase, session, limit):
+        outcome = Outcome(None, 1, 1, 1.0, 1.0, 1.0, (), {})
+        return sweep.parts.Parts([phase], phase.lanes, lambda: None, 1.0), outcome
+
+    monkeypatch.setattr(sweep.parts, "run", run)
+    monkeypatch.setattr(sweep, "played", lambda *given: np.arange(10.0)[:, None])
+    rows = ready.carry_out(ready.groups[0], Session())["lanes"]
+    assert [row["objective"] for row in rows] == [row["return"] for row in rows] == [*range(10)]
+    assert not any("retrain_return" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"algorithm": "dagger"}, "dagger cannot be swept yet: expected one of bc, adril"),
+        ({"algorithm": "mce"}, "mce cannot be swept yet"),
+        ({"algorithm": "dacc"}, "unknown algorithm 'dacc': did you mean dac"),
+        ({"algorithm": "gail", "irl_plus": True}, "--irl_plus and --recipe say how"),
+        ({"algorithm": None, "tuned": True}, "--tuned values are those of an --algorithm"),
+    ],
+)
+def test_what_no_sweep_goes_by_is_refused(asked, said):
+    with pytest.raises(UserError, match=said):
+        named(**asked)
+
+
+def test_what_is_not_retrained_has_no_restarts_to_sweep():
+    config = dataclasses.replace(named("gail"), sweep=("restart_rate=0.1,0.2",))
+    with pytest.raises(UserError, match="restart_rate means nothing to a sweep of irl"):
+        sweep.study(config)
+
+
+def test_a_row_says_which_lanes_broke_in_either_phase(monkeypatch):
+    """Of two points and two seeds, the third game and the second policy of the first reward."""
+    given = ("learner.clip=0.1,0.2",)
+    usual = presets.recovery("gridworld", "smoke", irl_plus=True)
+    usual = dataclasses.replace(usual, num_seeds=2, num_retrained=2)
+    ready = sweep.study(sweep.Config(study=usual, sweep=given))
+
+    def done(lanes, broken):
+        frozen = (Frozen(lane=broken, iteration=1, metric="x"),)
+        outcome = Outcome(None, 1, 1, 1.0, 1.0, 1.0, frozen, {})
+        first = ready.first(ready.groups[0], ready.key, ready.key)
+        return sweep.parts.Parts([first], lanes, lambda: None, 1.0), outcome
+
+    found = [done(4, 2), done(8, 1)]
+    monkeypatch.setattr(sweep.parts, "run", lambda *given: found.pop(0))
+    monkeypatch.setattr(sweep.Sweep, "again", lambda *given: None)
+    monkeypatch.setattr(sweep, "played", lambda study, cut, *given: np.zeros((cut.lanes, 1)))
+    rows = ready.carry_out(ready.groups[0], Session())["lanes"]
+    assert [row["frozen"] for row in rows] == [True, False, True, False]
 
 
 def test_reinforcement_learning_needs_no_expert():

@@ -6,6 +6,7 @@ python -m evil.experiments.series.job RUN
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--devices")
     parser.add_argument("--checkpoint_every", type=float, default=60.0)
     parser.add_argument("--deterministic_ops", action="store_true")
+    parser.add_argument("--memory_mb", type=float)
     asked = parser.parse_args()
     config = from_dict(RunDirectory.open(asked.run).read_config())
     study = getattr(sys.modules[type(config).__module__], "study", None)
@@ -30,6 +32,8 @@ def main() -> None:
     output = command.Output(resume=str(asked.run), checkpoint_every=asked.checkpoint_every)
     again = "Continue with the --resume of the whole sweep."
     with command.session(config, output, name="job", again=again) as session:
+        if asked.memory_mb is not None:
+            session = dataclasses.replace(session, memory_limit=int(asked.memory_mb * 2**20))
         study(config)(session)
 
 

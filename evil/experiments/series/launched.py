@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from evil import atomic
 from evil.config import to_dict
 from evil.errors import UserError
-from evil.running import files, launchers, processes
+from evil.running import files, launchers, memory, processes
 from evil.running.directory import RunDirectory
 from evil.running.runner import Session
 from evil.running.signals import Interrupted
@@ -53,6 +53,8 @@ def carry_out(
     if run is None:
         raise UserError("--launcher needs a run directory.")
     folders = {number: _folder(run, config, number) for number in numbers}
+    if config.launcher == "local":  # jobs of one machine share its memory
+        options = (*options, "--memory_mb", str(memory.free_bytes() / config.jobs / 2**20))
     launcher = launchers.make(
         config.launcher, launchers.options(config.launcher_options), run.path / FOLDER / ".launcher"
     )

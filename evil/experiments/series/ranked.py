@@ -18,7 +18,7 @@ SUMS = ("env_steps", "wall_s", "compile_s")  # over groups
 
 
 def summarise(
-    what: str,
+    swept: str,
     config: recover.Config,
     problem: Problem,
     key: Key,
@@ -33,7 +33,7 @@ def summarise(
     return {
         "env": problem.env.spec.name,
         "backend": problem.env.spec.backend,
-        "algorithm": f"sweep of {what}",
+        "algorithm": f"sweep of {swept}",
         "preset": config.preset,
         "seed": config.seed,
         "seeds": config.num_seeds,
@@ -46,8 +46,7 @@ def summarise(
         "peak_memory_mb": max(
             [memory.peak_memory_mb(), *(group.get("peak_memory_mb", 0.0) for group in groups)]
         ),
-        # Of a file, null stands for NaN, which of several numbers is the largest.
-        "predicted_memory_mb": np.max([group["predicted_memory_mb"] or np.nan for group in groups]),
+        "predicted_memory_mb": max(group["predicted_memory_mb"] for group in groups),
         "final_return": measure.summarise(np.array([[row["return"]] for row in rows])),
         "ranking": ranking(rows),
         "lanes": rows,

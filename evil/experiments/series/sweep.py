@@ -1,6 +1,7 @@
 """A sweep: points of hyper-parameters and numbers of demonstrations, each with several seeds.
 
-    irl     recover a reward, then train fresh policies on it; worth the sum of both returns
+    irl     play a game of imitation, then train fresh policies on its reward, unless there are to
+            be none; worth the sum of the returns
     rl      the same learner on the real reward
     bc      behavioural cloning
 
@@ -65,7 +66,7 @@ class Config:
     launcher_options: tuple[str, ...] = ()
     """Options of submitit's executor or of ray.remote, such as timeout_min=60 gpus_per_node=1."""
     jobs: int = 1
-    """Jobs at a time."""
+    """Jobs at a time; those on this machine divide its free memory among them."""
     group: int | None = None
     """Only the group of this number, as a job does it."""
     study: Annotated[recover.Config, tyro.conf.arg(name="")] = recover.Config()
@@ -95,6 +96,12 @@ class Sweep:
         return self.config.study.num_seeds
 
     @property
+    def swept(self) -> str:
+        """What every lane does, or the algorithm by which it does so."""
+        what, method = self.config.what, self.config.study.method
+        return method if what == "irl" and method else what
+
+    @property
     def key(self) -> Key:
         return jax.random.key(self.config.study.seed)
 
@@ -106,7 +113,7 @@ class Sweep:
             found = launched.carry_out(config, numbers, session, self.job_options)
         else:
             found = [self.carry_out(group, session) for group in self.groups]
-        summary = ranked.summarise(config.what, config.study, problem, self.key, found)
+        summary = ranked.summarise(self.swept, config.study, problem, self.key, found)
         if session.directory is not None:
             session.directory.write_summary(summary)
         return summary
@@ -115,24 +122,25 @@ class Sweep:
         """What the lanes of a group were worth, and what they cost, as `ranked` takes it."""
         study, limit = group.study, self.config.lanes_per_program
         key_bc, key_first, key_again, key_judge = jax.random.split(self.key, 4)
-        cuts = [parts.cut(self.first(group, key_bc, key_first), session, limit)]
-        outcomes = [cuts[0].run(session)]
+        done = [parts.run(self.first(group, key_bc, key_first), session, limit)]
         if self.config.what == "irl" and study.config.num_retrained:
-            cuts.append(parts.cut(self.again(group, outcomes[0], key_again), session, limit))
-            outcomes.append(cuts[1].run(session))
+            again = self.again(group, done[0][1], key_again)
+            done.append(parts.run(again, session, limit))
         episodes = study.config.evaluation_episodes
         session.progress.note(f"playing {episodes} full episodes with each policy")
         lanes = len(group.points) * self.seeds
         worth = {
             name: played(study, cut, outcome, key_judge).reshape(lanes, -1).mean(axis=1)
-            for name, cut, outcome in zip(WORTH, cuts, outcomes, strict=False)
+            for name, (cut, outcome) in zip(WORTH, done, strict=False)
         }
-        broken = {entry.lane for entry in outcomes[0].frozen}
+        broken = {
+            entry.lane // (cut.lanes // lanes) for cut, outcome in done for entry in outcome.frozen
+        }
         rows = [
             {
                 "point": group.points[lane // self.seeds],
                 "seed": lane % self.seeds,
-                **dict(zip(("phase", "lane"), cuts[0].place(lane), strict=True)),
+                **dict(zip(("phase", "lane"), done[0][0].place(lane), strict=True)),
                 **{name: float(means[lane]) for name, means in worth.items()},
                 "objective": float(sum(means[lane] for means in worth.values())),
                 "frozen": lane in broken,  # judged by its last good state
@@ -141,12 +149,10 @@ class Sweep:
         ]
         return {
             "lanes": rows,
-            "env_steps": sum(
-                x.env_steps * cut.lanes for x, cut in zip(outcomes, cuts, strict=True)
-            ),
-            "wall_s": sum(outcome.wall_s for outcome in outcomes),
-            "compile_s": sum(outcome.compile_s for outcome in outcomes),
-            "predicted_memory_mb": float(np.max([x.predicted_memory_mb for x in cuts])),
+            "env_steps": sum(outcome.env_steps * cut.lanes for cut, outcome in done),
+            "wall_s": sum(outcome.wall_s for _, outcome in done),
+            "compile_s": sum(outcome.compile_s for _, outcome in done),
+            "predicted_memory_mb": max(cut.predicted_memory_mb for cut, _ in done),
         }
 
     def first(self, group: Group, key_bc: Key, key: Key) -> Phase:
@@ -219,7 +225,7 @@ def study(config: Config) -> Sweep:
     found = points(base, config.sweep, config.num_draws, base.seed)
     fields = [locate(base, path) for path in found[0]]
     for field in fields:
-        _check_is_read(field, config.what)
+        _check_is_read(field, config.what, base)
     traced = [field for field in fields if field.hyper is not None]
     lanes = {field.path for field in traced} | {NUM_DEMOS}
     groups: dict[str, list[Point]] = {}
@@ -241,8 +247,10 @@ def study(config: Config) -> Sweep:
     return Sweep(config, traced, made)
 
 
-def _check_is_read(field: Field, what: str) -> None:
+def _check_is_read(field: Field, what: str, base: recover.Config) -> None:
     prefix, others = READ[what]
+    if what == "irl" and not base.num_retrained:
+        others = tuple(name for name in others if name != "restart_rate")
     if (field.path.startswith(prefix) and field.path != RESTARTS) or field.path in others:
         return
     raise UserError(

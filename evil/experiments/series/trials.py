@@ -125,7 +125,7 @@ def areas(
         phase = stretch(f"{name}-{number}", config, scale)
         traced = [field for field in (locate(base, path) for path in own[0]) if field.hyper]
         phase = spread(phase, traced, own) if traced else repeated(phase, len(own))
-        outcome = parts.cut(phase, session).run(session)
+        _, outcome = parts.run(phase, session)
         found = np.nan_to_num(np.asarray(outcome.last_metrics[AREA], np.float64), nan=0.0)
         worth[members] = found.reshape(len(own), base.num_seeds)
     return worth

@@ -106,6 +106,9 @@ def study(config: Config, *, imitates: bool = True) -> Study:
     problem = read_problem(config, imitates=imitates)
     game = irl.make(config.algorithm, problem.env)
     model: RewardModel = registry.make(config.algorithm.reward, problem.env)
+    if problem.demos.action is None:
+        # Whatever needs actions says so as soon as it is traced.
+        jax.eval_shape(game.init, jax.random.key(config.seed), problem.demos)
     if config.num_retrained and model.score.reads_origin:
         raise UserError("labels of origin teach nobody anew: expected num_retrained 0.")
     return Study(
@@ -127,13 +130,20 @@ class Study:
     game: Algorithm
     model: RewardModel  # the reward of the game
 
+    @property
+    def clones(self) -> bool:
+        """Whether the baseline runs, too: of states alone nothing can be cloned."""
+        return self.config.bc_iterations > 0 and self.problem.demos.action is not None
+
     def __call__(self, session: Session) -> dict[str, Any]:
         """Go through all phases, measure, and fill the run directory; returns the summary."""
         config, problem = self.config, self.problem
         key_bc, key_irl, key_again, key_judge = jax.random.split(jax.random.key(config.seed), 4)
         playing = self.imitating("irl", self.game, key_irl, config.iterations)
         phases = [playing]
-        if config.bc_iterations:
+        if config.bc_iterations and not self.clones:
+            session.progress.note("the demonstrations hold no actions: nothing is cloned")
+        if self.clones:
             phases.insert(0, self.imitating("bc", self.cloning, key_bc, config.bc_iterations))
         # Of the rewards that are still to be recovered the shapes are known, and these suffice to
         # compile what comes after the game.

@@ -18,7 +18,7 @@ from evil.errors import UserError, at_least, unknown
 from evil.evaluation.statistics import bootstrap_interval
 from evil.experiments import clone, recover
 from evil.experiments.series import cells
-from evil.experiments.settings import algorithms, presets
+from evil.experiments.settings import algorithms, presets, tuned
 from evil.learners import minibatches, ppo
 from evil.running import files
 from evil.running.directory import RunDirectory, versions
@@ -102,7 +102,7 @@ def config_of(config: Config, env: str, name: str, env_steps: int | None) -> alg
             presets.resolve(config.preset),
             num_demos=config.num_demos,
             iterations=iterations,
-            is_tuned=config.tuned and name not in ("sac", SURVIVAL),
+            is_tuned=config.tuned and tuned.has(name),
         )
 
     usual = sized(None)

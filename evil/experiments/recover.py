@@ -22,6 +22,7 @@ from evil.experiments.shared import findings, measure, retraining
 from evil.experiments.shared.problem import Problem, read_problem
 from evil.imitation import bc, irl
 from evil.learners import choice, ppo
+from evil.rewards import fixed
 from evil.running import ahead, lanes
 from evil.running.runner import Phase, Session, run
 from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel
@@ -77,6 +78,13 @@ class Config:
     """The baseline."""
 
     @property
+    def imitates(self) -> bool:
+        """Whether anything is learned from demonstrations."""
+        game = self.algorithm
+        is_real = isinstance(game.reward, fixed.Config) and not game.reads_expert
+        return not is_real or self.bc_iterations > 0
+
+    @property
     def fresh_learner(self) -> choice.AnyConfig:
         """The learner of fresh policies: that of the game but for its restarts and expert rows."""
         learner = self.algorithm.learner.alone
@@ -103,7 +111,7 @@ def study(config: Config, *, imitates: bool = True) -> Study:
         num_retrained=config.num_retrained,
         restart_rate=config.restart_rate,
     )
-    problem = read_problem(config, imitates=imitates)
+    problem = read_problem(config, imitates=imitates and config.imitates)
     game = irl.make(config.algorithm, problem.env)
     model: RewardModel = registry.make(config.algorithm.reward, problem.env)
     if problem.demos.action is None:
@@ -169,9 +177,12 @@ class Study:
         judging = self.judging(policies, rewards, key_judge)
         played = measure.judged(*judging, programs=judges())
         summary = findings.summarise(config, problem, outcomes, played, key_judge)
-        expert = findings.expert_under(self.model.score, problem.demos, reward_params)
-        summary["under_recovered_reward"] = {"expert": measure.summarise(expert)} | {
-            name: measure.summarise(one.recovered) for name, one in played.items()
+        judged = {name: one.recovered for name, one in played.items()}
+        if len(problem.demos.length):
+            expert = findings.expert_under(self.model.score, problem.demos, reward_params)
+            judged = {"expert": expert} | judged
+        summary["under_recovered_reward"] = {
+            name: measure.summarise(one) for name, one in judged.items()
         }
         if session.directory is not None:
             summary |= findings.write(

@@ -81,6 +81,11 @@ class Config:
     """How the first policies of the population are cloned before the game; those that start afresh
     later are not."""
 
+    @property
+    def reads_expert(self) -> bool:
+        """Whether policies learn from the demonstrations, besides what they are paid."""
+        return getattr(self.learner, "reads_expert", False) or self.pretraining.updates > 0
+
 
 @pytree
 class State:
@@ -116,8 +121,10 @@ def improve_reward(
     """Updates of the reward on fresh batches; diagnostics are means over them.
 
     `sampling` is how `replay.sample` draws the agent's rows. Rewards that ask how likely an action
-    is are told for `policy`, whoever took it.
+    is are told for `policy`, whoever took it. Without demonstrations there is nothing to update.
     """
+    if not len(demos.length):
+        return state, {}
 
     def judged(rows: Transition) -> Transition:
         if policy is None or policy.log_prob is None or rows.action is None:

@@ -139,6 +139,7 @@ def test_shares_of_the_expert(value, expert, random, percent):
         ({"algorithms": ("dacc",)}, "did you mean dac"),
         ({"envs": ()}, "no environment is named"),
         ({"env_steps": (1, 2, 3)}, "env_steps has 3 numbers for 2 environments"),
+        ({"algorithms": ("sac",), "envs": ("Acrobot-v1",)}, "no expert is shipped for Acrobot"),
         ({"env_steps": (0,)}, "env_steps must be at least 1"),
         ({"num_seeds": 0}, "num_seeds must be at least 1"),
         ({"algorithms": ("bc",), "tuned": True, "num_demos": 7}, "num_demos 5, 10, 25: found 7"),

@@ -14,6 +14,7 @@ from typing import Any
 
 from evil import environments
 from evil.config import from_dict, override
+from evil.demonstrations import catalogue
 from evil.errors import UserError, at_least, unknown
 from evil.evaluation.statistics import bootstrap_interval
 from evil.experiments import clone, recover
@@ -154,6 +155,8 @@ def carry_out(config: Config) -> Path:
     planned = cells_of(config)
     for cell in planned:
         cells.check(cell.path, cell.config)
+    for env in dict.fromkeys(config.envs):
+        catalogue.card(environments.make(env).spec)  # what all are compared with
     missing = [cell for cell in planned if not cells.is_finished(cell.path)]
     # Everything is read and checked before anything runs.
     studies = [algorithms.study(cell.config) for cell in missing]

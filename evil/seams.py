@@ -58,7 +58,7 @@ class Transition:
     """Steps as rewards and learners see them; every leaf has the same leading axes."""
 
     obs: Array
-    action: Array  # as applied: int32 index, or a float32 vector inside the bounds
+    action: Array  # as applied: int32 index, or float32 vector in bounds; None: only observed
     next_obs: Array
     reward: Array  # the environment's own, for reference: imitation never reads it
     terminated: Array

@@ -2,11 +2,11 @@
 
     python scripts/run_il.py --algorithm dac --env hopper --num_demos 10 [--tuned]
 
-Algorithms: adril, airl, bc, dac, dril, fairl, gail, gmmil, pwil, red, sac (on the real reward) and
-sqil. The run directory holds the checkpoints, metrics, summary, policies, reward and figures. With
---bc_iterations 60 cloning runs beside it; with --num_retrained 5 fresh policies are trained on the
-reward that was recovered. With --tuned, values are those found by search for 5, 10 or 25
-demonstrations; gail is then played with SAC, as it was in that search.
+Algorithms: adril, airl, bc, dac, dril, fairl, gail, gmmil, pwil, red, sqil, and sac on the real
+reward, which needs no demonstrations. The run directory holds the checkpoints, metrics, summary,
+policies, reward and figures. With --bc_iterations 60 cloning runs beside it; with --num_retrained 5
+fresh policies are trained on the reward that was recovered. With --tuned, values are those found by
+search for 5, 10 or 25 demonstrations; gail is then played with SAC, as it was in that search.
 """
 
 from __future__ import annotations

@@ -23,15 +23,24 @@ FREE_BYTES = 16 * 1024**2  # constant arrays compress without limit, and this mu
 
 
 def read(
-    path: Path, dtypes: Mapping[str, Sequence[str]], wanted: Sequence[str] | None = None
+    path: Path,
+    dtypes: Mapping[str, Sequence[str]],
+    wanted: Sequence[str] | None = None,
+    *,
+    optional: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
-    """The arrays `wanted` (all if None) of an archive with exactly the members of `dtypes`."""
+    """The arrays `wanted` (all if None) of an archive with exactly the members of `dtypes`.
+
+    Those that are `optional` may be absent.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file.")
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_members(path, archive, set(dtypes))
-            return {name: _array(path, archive, name, dtypes[name]) for name in wanted or dtypes}
+            _check_members(path, archive, set(dtypes), set(optional))
+            there = set(archive.namelist())
+            names = wanted or [name for name in dtypes if f"{name}.npy" in there]
+            return {name: _array(path, archive, name, dtypes[name]) for name in names}
     except UserError:
         raise
     except PermissionError as error:
@@ -40,10 +49,12 @@ def read(
         raise UserError(f"{path}: not an .npz archive, or a truncated or damaged one.") from error
 
 
-def _check_members(path: Path, archive: zipfile.ZipFile, names: set[str]) -> None:
+def _check_members(
+    path: Path, archive: zipfile.ZipFile, names: set[str], optional: set[str]
+) -> None:
     members = archive.infolist()
     found = sorted(member.filename.removesuffix(".npy")[:40] for member in members)
-    if found != sorted(names):
+    if found != sorted(names - (optional - set(found))):
         shown = ", ".join(found[:8]) + (", …" if len(found) > 8 else "")
         expected = ", ".join(sorted(names))
         raise UserError(f"{path}: expected the arrays {expected}, found {shown or 'none'}.")

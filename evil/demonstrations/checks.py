@@ -37,10 +37,15 @@ def environment(path: Path, found: Spec, expected: Spec) -> None:
 
 
 def believed(path: Path, arrays: dict[str, np.ndarray], spec: Spec) -> Demonstrations:
-    """The demonstrations that arrays stored end to end make up, if nothing is wrong with them."""
+    """The demonstrations that arrays stored end to end make up, if nothing is wrong with them.
+
+    They need not have an `action`.
+    """
     shapes(path, arrays, spec)
     finite(path, arrays)
-    return from_concatenated(**(arrays | {"action": actions(path, arrays, spec)}))
+    if "action" in arrays:
+        arrays = arrays | {"action": actions(path, arrays, spec)}
+    return from_concatenated(**arrays)
 
 
 def row_of_actions(spec: Spec) -> tuple[tuple[int, ...], str]:
@@ -77,15 +82,15 @@ def shapes(path: Path, arrays: Arrays, spec: Spec) -> None:
         ("reward", (steps,)),
         ("terminated", (episodes,)),
     ):
-        if arrays[name].shape != shape:
+        if name in arrays and arrays[name].shape != shape:
             raise UserError(
                 f"{path}: {name} has shape {arrays[name].shape}, expected {shape} "
                 f"for {episodes} episodes of {steps} steps together."
             )
-    if arrays["action"].dtype != expected:
-        found = arrays["action"].dtype
+    if "action" in arrays and (found := arrays["action"].dtype) != expected:
         raise UserError(f"{path}: action has dtype {found}, expected {expected} in {spec.name}.")
-    row_bytes = sum(arrays[name][0].nbytes for name in ("obs", "action", "reward"))
+    per_step = [name for name in ("obs", "action", "reward") if name in arrays]
+    row_bytes = sum(arrays[name][0].nbytes for name in per_step)
     padded = episodes * (int(length.max()) + 1) * row_bytes
     if padded > archives.MAX_BYTES:
         raise UserError(
@@ -96,7 +101,7 @@ def shapes(path: Path, arrays: Arrays, spec: Spec) -> None:
 
 def finite(path: Path, arrays: Arrays) -> None:
     """No NaN and no infinity anywhere."""
-    for name in ("obs", "action", "reward"):
+    for name in [name for name in ("obs", "action", "reward") if name in arrays]:
         broken = ~np.isfinite(arrays[name])
         if broken.any():
             row, *rest = (int(index) for index in np.argwhere(broken)[0])

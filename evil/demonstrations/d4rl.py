@@ -1,9 +1,10 @@
 """Files of D4RL: one HDF5 file with the steps of all episodes end to end.
 
-    observations, actions, rewards, terminals [N, ...]    timeouts, next_observations where known
+    observations, rewards, terminals [N, ...]    actions, timeouts, next_observations where known
 
-An episode ends where `terminals` or `timeouts` says so. Where no `next_observations` say what its
-last step led to, that step is left out.
+An episode ends where `terminals` or `timeouts` says so; what follows the last end is left out.
+Where no `next_observations` say what its last step led to, that step is left out as well, unless it
+terminated.
 
 Reference: fu2020d4rl
 """
@@ -33,7 +34,9 @@ def load(path: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
         steps = len(obs)
         if not steps:
             raise UserError(f"{path}: observations has no rows.")
-        action = reader.array(file, "actions", action_shape, steps=steps, dtype=action_type)
+        action = None
+        if reader.has(file, "actions"):
+            action = reader.array(file, "actions", action_shape, steps=steps, dtype=action_type)
         reward = reader.array(file, "rewards", steps=steps)
         terminal = reader.array(file, "terminals", steps=steps, dtype="bool")
         timeout = np.zeros(steps, bool)

@@ -28,7 +28,7 @@ class Demonstrations:
     """
 
     obs: Array  # [E, T+1, ...] float32: every observation once; obs[e, t+1] is the successor
-    action: Array  # [E, T] int32 or [E, T, A] float32, as applied
+    action: Array | None = None  # [E, T] int32 or [E, T, A] float32, as applied, where known
     reward: Array  # [E, T] float32: the environment's own, for reference; zeros if unknown
     length: Array  # [E] int32: steps of each episode
     terminated: Array  # [E] bool: whether the last step terminated; otherwise it was truncated
@@ -39,15 +39,19 @@ class Demonstrations:
 def from_episodes(episodes: Sequence[Mapping[str, Any]]) -> Demonstrations:
     """Pad episodes to a common length, with every step in use.
 
-    Each episode is a mapping with `obs [L+1, ...]` (the last one is the final successor), `action
-    [L]` or `[L, A]`, and optionally `reward [L]` (zeros if absent) and `terminated` (one bool:
-    whether the last step ended the task; False if absent).
+    Each episode is a mapping with `obs [L+1, ...]` (the last one is the final successor), and
+    optionally `action [L]` or `[L, A]` (all have them, or none), `reward [L]` (zeros if absent) and
+    `terminated` (one bool: whether the last step ended the task; False if absent).
     """
     if not episodes:
         raise UserError("demonstrations need at least one episode, found none.")
     checked = [_episode(index, episode) for index, episode in enumerate(episodes)]
     for index, (obs, action, *_) in enumerate(checked):
         for name, found, first in (("obs", obs, checked[0][0]), ("action", action, checked[0][1])):
+            if found is None and first is None:
+                continue
+            if found is None or first is None:
+                raise UserError(f"episode {index}: expected actions in all episodes or in none.")
             if found.shape[1:] != first.shape[1:] or found.dtype != first.dtype:
                 raise UserError(
                     f"episode {index}: each {name} is {found.dtype} of shape {found.shape[1:]}, "
@@ -56,9 +60,9 @@ def from_episodes(episodes: Sequence[Mapping[str, Any]]) -> Demonstrations:
     obs, action, reward, terminated = zip(*checked, strict=True)
     return from_concatenated(
         obs=np.concatenate(obs),
-        action=np.concatenate(action),
+        action=None if action[0] is None else np.concatenate(action),
         reward=np.concatenate(reward),
-        length=np.array([len(part) for part in action], np.int32),
+        length=np.array([len(part) for part in reward], np.int32),
         terminated=np.array(terminated, bool),
     )
 
@@ -80,7 +84,7 @@ def nothing(spec: Spec) -> Demonstrations:
 def from_concatenated(
     *,
     obs: np.ndarray,
-    action: np.ndarray,
+    action: np.ndarray | None = None,
     reward: np.ndarray,
     length: np.ndarray,
     terminated: np.ndarray,
@@ -90,22 +94,33 @@ def from_concatenated(
     is_step = step[:-1] < length[:, None]
     arrays = {
         "obs": _scatter(obs, step <= length[:, None]),
-        "action": _scatter(action, is_step),
         "reward": _scatter(reward, is_step),
         "length": length,
         "terminated": terminated,
     }
+    if action is not None:
+        arrays["action"] = _scatter(action, is_step)
     return with_rows(arrays, np.flatnonzero(is_step))
+
+
+def actions_for(demos: Demonstrations, who: str) -> Array:
+    """The demonstrated actions; UserError that says who needs them, where there are none."""
+    if demos.action is None:
+        raise UserError(
+            f"{who} needs the expert's actions, which these demonstrations do not hold: expected "
+            "demonstrations with actions, or a method that learns from states alone."
+        )
+    return demos.action
 
 
 def transitions(demos: Demonstrations, rows: Array) -> Transition:
     """The steps at flat indices `rows` (any shape), which becomes the leading shape."""
-    episode, step = jnp.divmod(rows, demos.action.shape[1])
+    episode, step = jnp.divmod(rows, demos.reward.shape[1])
     is_last = step == demos.length[episode] - 1
     terminated = demos.terminated[episode]
     return Transition(
         obs=demos.obs[episode, step],
-        action=demos.action[episode, step],
+        action=None if demos.action is None else demos.action[episode, step],  # pyright: ignore[reportArgumentType]
         next_obs=demos.obs[episode, step + 1],
         reward=demos.reward[episode, step],
         terminated=is_last & terminated,
@@ -130,13 +145,16 @@ def returns(demos: Demonstrations) -> Array:
     return jnp.sum(jnp.where(valid, demos.reward, 0.0), axis=1)
 
 
-def _episode(index: int, episode: Mapping[str, Any]) -> tuple[np.ndarray, ...]:
+def _episode(index: int, episode: Mapping[str, Any]) -> tuple[Any, ...]:
     """One episode's arrays in the dtypes of `Demonstrations`, its lengths checked."""
-    obs, action = np.asarray(episode["obs"], np.float32), np.asarray(episode["action"])
-    action = action.astype(np.int32 if np.issubdtype(action.dtype, np.integer) else np.float32)
-    steps = len(action)
-    reward = np.asarray(episode.get("reward", np.zeros(steps)), np.float32)
-    if steps == 0 or len(obs) != steps + 1 or reward.shape != (steps,):
+    obs, action = np.asarray(episode["obs"], np.float32), episode.get("action")
+    steps = len(obs) - 1
+    if action is not None:
+        action = np.asarray(action)
+        action = action.astype(np.int32 if np.issubdtype(action.dtype, np.integer) else np.float32)
+        steps = len(action)
+    reward = np.asarray(episode.get("reward", np.zeros(max(steps, 0))), np.float32)
+    if steps < 1 or len(obs) != steps + 1 or reward.shape != (steps,):
         raise UserError(
             f"episode {index}: {len(obs)} observations, {steps} actions and rewards of shape "
             f"{reward.shape}; expected L+1, L and (L,) with L of 1 or more."

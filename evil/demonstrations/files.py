@@ -1,7 +1,8 @@
 """Demonstrations on disk: one compressed `.npz` of plain arrays, checked before it is believed.
 
 Episodes are stored end to end: `obs [sum(L)+E, ...]`, `action [sum(L), ...]`, `reward [sum(L)]`,
-`length [E]`, `terminated [E]`, and `header`, a JSON object as bytes that says what made them.
+`length [E]`, `terminated [E]`, and `header`, a JSON object as bytes that says what made them. Of an
+expert that was only watched there is no `action`.
 Which rows are in use is a choice of the reader and not stored.
 """
 
@@ -32,24 +33,26 @@ DTYPES = {
     "terminated": ("bool",),
     "header": ("uint8",),
 }
+OPTIONAL = ("action",)
 PACKAGES = ("evil", "jax", "numpy", "brax", "gymnax")  # whose versions a file records
 
 
 def save(path: str | Path, demos: Demonstrations, spec: Spec, meta: Mapping[str, Any]) -> Path:
     """Write all episodes of `demos` with the `spec` they came from; `meta` is any JSON object."""
     length = np.asarray(demos.length)
-    step = np.arange(demos.action.shape[1] + 1)
+    step = np.arange(demos.reward.shape[1] + 1)
     is_step = step[:-1] < length[:, None]
+    arrays: dict[str, Any] = {
+        "obs": np.asarray(demos.obs)[step <= length[:, None]],
+        "reward": np.asarray(demos.reward)[is_step],
+        "length": length,
+        "terminated": np.asarray(demos.terminated),
+    }
+    if demos.action is not None:
+        arrays["action"] = np.asarray(demos.action)[is_step]
+    header = json.dumps(_describe(spec, meta), default=_plain).encode()
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        obs=np.asarray(demos.obs)[step <= length[:, None]],
-        action=np.asarray(demos.action)[is_step],
-        reward=np.asarray(demos.reward)[is_step],
-        length=length,
-        terminated=np.asarray(demos.terminated),
-        header=np.frombuffer(json.dumps(_describe(spec, meta), default=_plain).encode(), np.uint8),
-    )
+    np.savez_compressed(buffer, **arrays, header=np.frombuffer(header, np.uint8))
     return atomic.write(Path(path), buffer.getvalue())
 
 
@@ -59,7 +62,7 @@ def load(path: str | Path, spec: Spec | None = None) -> tuple[Demonstrations, di
     Raises `UserError` for anything a file can have wrong, without executing or trusting it.
     """
     path = Path(path)
-    arrays = archives.read(path, DTYPES)
+    arrays = archives.read(path, DTYPES, optional=OPTIONAL)
     found, meta = _parse(path, arrays["header"])
     if spec is not None:
         checks.environment(path, found, spec)
@@ -70,7 +73,8 @@ def load(path: str | Path, spec: Spec | None = None) -> tuple[Demonstrations, di
 def describe(path: str | Path) -> tuple[Spec, dict[str, Any]]:
     """`(spec, meta)` of a file: where it was recorded, without reading the episodes."""
     path = Path(path)
-    return _parse(path, archives.read(path, DTYPES, wanted=("header",))["header"])
+    found = archives.read(path, DTYPES, wanted=("header",), optional=OPTIONAL)
+    return _parse(path, found["header"])
 
 
 def _describe(spec: Spec, meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,10 @@
     expert_rewards, expert_dones [(1,) T, N]
 
 N trajectories of T steps run through several episodes. What the last step of an episode led to was
-not recorded, so that step is left out. Actions were recorded as they were sampled, and are clipped
-as the environment clipped them. Observations are taken as they are: those of continuous tasks had
-already been normalised by the expert's own running moments, which the file does not suffice to
-undo.
+not recorded, nor whether it terminated, so that step is left out. Actions were recorded as they
+were sampled, and are clipped as the environment clipped them. Observations are taken as they are:
+those of continuous tasks had already been normalised by the expert's own running moments, which the
+file does not suffice to undo.
 
 Reference: sapora2024evil
 """
@@ -58,8 +58,8 @@ def load(path: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
         obs=_cast(path, flat["obs"], "float32"),
         action=_cast(path, flat["action"], action_type),
         reward=_cast(path, flat["reward"], "float32"),
-        terminal=done.reshape(-1),
-        timeout=cut.reshape(-1),
+        terminal=np.zeros(lanes * steps, bool),
+        timeout=(done | cut).reshape(-1),
     )
     return checks.believed(path, arrays, spec), {}
 

@@ -2,6 +2,8 @@
 
     episode_K/observations [L+1, ...]    actions, rewards, terminations, truncations [L, ...]
 
+Actions may be absent from all episodes.
+
 Format: https://minari.farama.org/content/dataset_standards
 """
 
@@ -59,12 +61,18 @@ def load(folder: Path, spec: Spec) -> tuple[Demonstrations, dict[str, Any]]:
                     "more, and terminations at its last one alone."
                 )
             parts["obs"].append(obs)
-            acted = reader.array(group, "actions", action_shape, steps=steps, dtype=action_type)
-            parts["action"].append(acted)
+            if reader.has(group, "actions"):
+                acted = reader.array(group, "actions", action_shape, steps=steps, dtype=action_type)
+                parts["action"].append(acted)
             parts["reward"].append(reader.array(group, "rewards", steps=steps))
             length.append(steps)
             terminated.append(bool(ends[-1]))
-    arrays = {name: np.concatenate(part) for name, part in parts.items()}
+    if len(parts["action"]) not in (0, len(length)):
+        raise UserError(
+            f"{path}: {len(parts['action'])} of {len(length)} episodes have actions, expected all "
+            "or none."
+        )
+    arrays = {name: np.concatenate(part) for name, part in parts.items() if part}
     arrays |= {"length": np.array(length, np.int32), "terminated": np.array(terminated)}
     return checks.believed(path, arrays, spec), meta
 
@@ -89,8 +97,9 @@ def save(folder: Path, demos: Demonstrations, spec: Spec, *, name: str) -> Path:
                 last = np.arange(steps) == steps - 1
                 is_terminated = bool(demos.terminated[index])
                 group["observations"] = np.asarray(demos.obs[index, : steps + 1])
-                action = np.asarray(demos.action[index, :steps])
-                group["actions"] = action.astype(np.int64) if spec.is_discrete else action
+                if demos.action is not None:
+                    action = np.asarray(demos.action[index, :steps])
+                    group["actions"] = action.astype(np.int64) if spec.is_discrete else action
                 group["rewards"] = np.asarray(demos.reward[index, :steps])
                 group["terminations"] = last & is_terminated
                 group["truncations"] = last & (not is_terminated)

@@ -93,7 +93,7 @@ def _check_number(asked: int, there: int) -> None:
 
 def _rows_by_episode(demos: Demonstrations) -> list[np.ndarray]:
     rows = np.sort(np.asarray(demos.rows)[: int(demos.count)])
-    episode = rows // demos.action.shape[1]
+    episode = rows // demos.reward.shape[1]
     return [rows[episode == e] for e in range(len(demos.length))]
 
 
@@ -102,11 +102,12 @@ def _episodes(demos: Demonstrations, which: np.ndarray, rows: np.ndarray) -> Dem
     if len(rows) == 0:
         raise UserError("no step of the chosen demonstrations is in use.")
     arrays = {
-        name: np.asarray(getattr(demos, name))[which]
+        name: np.asarray(array)[which]
         for name in ("obs", "action", "reward", "length", "terminated")
+        if (array := getattr(demos, name)) is not None
     }
-    steps, longest = arrays["action"].shape[1], arrays["length"].max()
-    for name, size in (("obs", longest + 1), ("action", longest), ("reward", longest)):
-        arrays[name] = arrays[name][:, :size]
+    steps, longest = arrays["reward"].shape[1], arrays["length"].max()
+    for name in {"obs", "action", "reward"} & set(arrays):
+        arrays[name] = arrays[name][:, : longest + (name == "obs")]
     episode, step = np.divmod(rows, steps)
     return with_rows(arrays, np.searchsorted(which, episode) * longest + step)

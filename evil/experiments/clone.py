@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from evil.demonstrations import actions_for
 from evil.errors import at_least
 from evil.experiments.shared import artefacts, measure
 from evil.experiments.shared.problem import Problem, random_return, read_problem
@@ -70,6 +71,7 @@ def study(config: Config) -> Callable[[Session], dict[str, Any]]:
         evaluation_episodes=config.evaluation_episodes,
     )
     problem = read_problem(config)
+    actions_for(problem.demos, "cloning")
     return functools.partial(_carry_out, config, problem, bc.make(config.bc, problem.env))
 
 

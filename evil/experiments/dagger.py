@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evil import atomic, distributions, environments
-from evil.demonstrations import Demonstrations
+from evil.demonstrations import Demonstrations, actions_for
 from evil.errors import UserError, at_least
 from evil.evaluation import rendering
 from evil.experiments.shared import artefacts, films, measure, snapshots, teacher
@@ -103,6 +103,8 @@ def study(config: Config) -> Callable[[Session], dict[str, Any]]:
         )
     warm = config.dagger.warm_start == "bc"
     demos = read_problem(config).demos if warm else None
+    if demos is not None:
+        actions_for(demos, "a warm start")
     learning = dagger.make(config.dagger, env, expert.policy, expert.outputs)
     algorithm = snapshots.make(learning, config.film_rounds)
     return functools.partial(_carry_out, config, expert, demos, algorithm)

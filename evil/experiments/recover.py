@@ -22,6 +22,7 @@ from evil.experiments.shared import findings, measure, retraining
 from evil.experiments.shared.problem import Problem, read_problem
 from evil.imitation import bc, irl
 from evil.learners import choice, ppo
+from evil.rewards import fixed
 from evil.running import ahead, lanes, parts
 from evil.running.runner import Phase, Session, run
 from evil.seams import Algorithm, Key, Policy, PyTree, RewardModel
@@ -77,6 +78,13 @@ class Config:
     """The baseline."""
 
     @property
+    def imitates(self) -> bool:
+        """Whether anything is learned from demonstrations."""
+        game = self.algorithm
+        is_real = isinstance(game.reward, fixed.Config) and not game.reads_expert
+        return not is_real or self.bc_iterations > 0
+
+    @property
     def fresh_learner(self) -> choice.AnyConfig:
         """The learner of fresh policies: that of the game but for its restarts and expert rows."""
         learner = self.algorithm.learner.alone
@@ -103,9 +111,12 @@ def study(config: Config, *, imitates: bool = True) -> Study:
         num_retrained=config.num_retrained,
         restart_rate=config.restart_rate,
     )
-    problem = read_problem(config, imitates=imitates)
+    problem = read_problem(config, imitates=imitates and config.imitates)
     game = irl.make(config.algorithm, problem.env)
     model: RewardModel = registry.make(config.algorithm.reward, problem.env)
+    if problem.demos.action is None:
+        # Whatever needs actions says so as soon as it is traced.
+        jax.eval_shape(game.init, jax.random.key(config.seed), problem.demos)
     if config.num_retrained and model.score.reads_origin:
         raise UserError("labels of origin teach nobody anew: expected num_retrained 0.")
     return Study(
@@ -127,13 +138,20 @@ class Study:
     game: Algorithm
     model: RewardModel  # the reward of the game
 
+    @property
+    def clones(self) -> bool:
+        """Whether the baseline runs, too: of states alone nothing can be cloned."""
+        return self.config.bc_iterations > 0 and self.problem.demos.action is not None
+
     def __call__(self, session: Session) -> dict[str, Any]:
         """Go through all phases, measure, and fill the run directory; returns the summary."""
         config, problem = self.config, self.problem
         key_bc, key_irl, key_again, key_judge = jax.random.split(jax.random.key(config.seed), 4)
         playing = self.imitating("irl", self.game, key_irl, config.iterations)
         phases = [playing]
-        if config.bc_iterations:
+        if config.bc_iterations and not self.clones:
+            session.progress.note("the demonstrations hold no actions: nothing is cloned")
+        if self.clones:
             phases.insert(0, self.imitating("bc", self.cloning, key_bc, config.bc_iterations))
         # Of the rewards that are still to be recovered the shapes are known, and these suffice to
         # compile what comes after the game.
@@ -161,9 +179,12 @@ class Study:
         judging = self.judging(policies, rewards, key_judge)
         played = measure.judged(*judging, programs=judges())
         summary = findings.summarise(config, problem, outcomes, played, key_judge)
-        expert = findings.expert_under(self.model.score, problem.demos, reward_params)
-        summary["under_recovered_reward"] = {"expert": measure.summarise(expert)} | {
-            name: measure.summarise(one.recovered) for name, one in played.items()
+        judged = {name: one.recovered for name, one in played.items()}
+        if len(problem.demos.length):
+            expert = findings.expert_under(self.model.score, problem.demos, reward_params)
+            judged = {"expert": expert} | judged
+        summary["under_recovered_reward"] = {
+            name: measure.summarise(one) for name, one in judged.items()
         }
         if session.directory is not None:
             summary |= findings.write(

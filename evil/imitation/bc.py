@@ -90,7 +90,7 @@ def hold_out(key: Key, demos: Demonstrations, fraction: float) -> Array:
     """
     key_episodes, key_steps = jax.random.split(key)
     in_use = jnp.arange(demos.rows.shape[0]) < demos.count
-    episode = demos.rows // demos.action.shape[1]
+    episode = demos.rows // demos.reward.shape[1]
     seen = jnp.zeros(demos.length.shape[0], jnp.int32).at[episode].add(in_use.astype(jnp.int32))
     episodes = _pick(key_episodes, seen > 0, fraction)
     return jnp.where(episodes.any(), episodes[episode] & in_use, _pick(key_steps, in_use, fraction))
@@ -134,6 +134,7 @@ def make(config: Config, env: Environment) -> Algorithm:
         return jnp.where(mask, each, 0.0).sum() / mask.sum()
 
     def init(key: Key, demos: Demonstrations) -> State:
+        demonstrations.actions_for(demos, "cloning")
         key_network, key_split, key = jax.random.split(key, 3)
         hyper = traced(Hyper, config)
         network = module.init(key_network, jnp.zeros((1, *env.spec.obs_shape)))

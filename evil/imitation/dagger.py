@@ -25,7 +25,7 @@ import optax
 from jax import Array
 
 from evil import normalise
-from evil.demonstrations.demonstrations import Demonstrations, transitions
+from evil.demonstrations.demonstrations import Demonstrations, actions_for, transitions
 from evil.environments import episodes
 from evil.errors import UserError, at_least, unknown
 from evil.imitation import aggregate, cloning, labelling, mixture
@@ -251,6 +251,7 @@ def _demonstrated(config: Config, data: Data) -> Demonstrations | None:
         return None
     if data.demos is None:
         raise UserError("a warm start by bc needs demonstrations, found none.")
+    actions_for(data.demos, "a warm start")
     return data.demos
 
 

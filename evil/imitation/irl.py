@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil import parallel, registry
-from evil.demonstrations.demonstrations import Demonstrations, sample
+from evil.demonstrations.demonstrations import Demonstrations, actions_for, sample
 from evil.errors import UserError, at_least, unknown
 from evil.imitation import pretraining
 from evil.learners import choice, ppo, replay, scoring
@@ -81,6 +81,11 @@ class Config:
     """How the first policies of the population are cloned before the game; those that start afresh
     later are not."""
 
+    @property
+    def reads_expert(self) -> bool:
+        """Whether policies learn from the demonstrations, besides what they are paid."""
+        return getattr(self.learner, "reads_expert", False) or self.pretraining.updates > 0
+
 
 @pytree
 class State:
@@ -116,11 +121,13 @@ def improve_reward(
     """Updates of the reward on fresh batches; diagnostics are means over them.
 
     `sampling` is how `replay.sample` draws the agent's rows. Rewards that ask how likely an action
-    is are told for `policy`, whoever took it.
+    is are told for `policy`, whoever took it. Without demonstrations there is nothing to update.
     """
+    if not len(demos.length):
+        return state, {}
 
     def judged(rows: Transition) -> Transition:
-        if policy is None or policy.log_prob is None:
+        if policy is None or policy.log_prob is None or rows.action is None:
             return rows
         return dataclasses.replace(rows, log_prob=policy.log_prob(policy.params, rows))
 
@@ -217,6 +224,8 @@ def make(config: Config, env: Environment) -> Algorithm:
         return learner.init(key, policy=clone)
 
     def init(key: Key, demos: Demonstrations) -> State:
+        if has_expert:
+            actions_for(demos, "a learner that learns from the expert's rows")
         key_learner, key_reward, key = jax.random.split(key, 3)
         keys = jax.random.split(key_learner, config.population)
         learner_state = jax.vmap(begin, (0, None))(keys, demos)

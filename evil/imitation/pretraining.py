@@ -14,7 +14,7 @@ import dataclasses
 import jax.numpy as jnp
 from jax import Array
 
-from evil.demonstrations.demonstrations import Demonstrations, moments_of, sample
+from evil.demonstrations.demonstrations import Demonstrations, actions_for, moments_of, sample
 from evil.errors import UserError, at_least
 from evil.imitation import cloning
 from evil.seams import Key, Policy, PyTree
@@ -44,6 +44,7 @@ def check(config: Config) -> None:
 
 def fit(key: Key, config: Config, policy: Policy, demos: Demonstrations) -> PyTree:
     """The parameters of a learner's policy after cloning; its critic is left as it was."""
+    actions_for(demos, "cloning")
     assert policy.log_prob is not None  # policies of networks all have it
     likelihood = policy.log_prob
     params = policy.params

@@ -25,7 +25,7 @@ import optax
 from jax import Array
 
 from evil import normalise
-from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
+from evil.demonstrations.demonstrations import Demonstrations, actions_for, moments_of, transitions
 from evil.descent import ADAM, descend
 from evil.errors import UserError, at_least, unknown
 from evil.networks import mlp, spectral
@@ -158,8 +158,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         x = features.standardise(mean, std, view.select(config.inputs, rows))
         successor = x[..., :0]
         if config.shaped:
-            after = view.select("next_s", rows)
-            successor = features.standardise(mean[:width], std[:width], after)
+            successor = features.standardise(mean[:width], std[:width], view.select("next_s", rows))
         log_prob = jnp.zeros_like(x[..., 0])
         if config.subtract_log_policy and rows.log_prob is not None:
             log_prob = rows.log_prob
@@ -185,6 +184,8 @@ def make(config: Config, env: Environment) -> RewardModel:
         return jnp.clip(found, -bound, bound) if bound else found
 
     def init(key: Key, demos: Demonstrations) -> State:
+        if config.subtract_log_policy:
+            actions_for(demos, "subtract_log_policy")
         found = moments_of(demos, lambda rows: view.select(config.inputs, rows))
         first = look(*units(found), transitions(demos, demos.rows[:1]))
         key_g, key_h = jax.random.split(key)
@@ -211,8 +212,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         rewards = paid(params, look(params["mean"], params["std"], transitions))
         if not steps:
             return rewards
-        nothing = jnp.zeros(())
-        end = absorbing.state(params["mean"].shape[-1])
+        end, nothing = absorbing.state(params["mean"].shape[-1]), jnp.zeros(())
         after = paid(params, Inputs(x=end, successor=end[:0], ends=nothing, log_prob=nothing))
         return absorbing.continued(rewards, transitions, after, steps)
 

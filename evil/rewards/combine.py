@@ -57,7 +57,7 @@ def with_expert(score: Score) -> Score:
 
 def along(score: Score, params: PyTree, demos: Demonstrations) -> Array:
     """Rewards `[E, T]` of the demonstrated steps along their episodes; after an end, nothing."""
-    count, steps = demos.action.shape[:2]
+    count, steps = demos.reward.shape
     rows = transitions(demos, jnp.arange(count * steps).reshape(count, steps).T)  # [T, E]
     rewards, _ = score.apply(params, score.memory(count), rows)
     return jnp.where(jnp.arange(steps)[None] < demos.length[:, None], rewards.T, 0.0)

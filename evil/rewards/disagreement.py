@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
+from evil.demonstrations.demonstrations import Demonstrations, actions_for, moments_of, transitions
 from evil.distributions.family import bounds
 from evil.errors import UserError, at_least, unknown
 from evil.networks import mlp
@@ -172,6 +172,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         )
 
     def init(key: Key, demos: Demonstrations) -> State:
+        actions_for(demos, "agreement of clones")
         key_clones, key_dropped = jax.random.split(key)
         hyper = traced(Hyper, config)
         seen = moments_of(demos, lambda rows: features.select("s", spec, rows))

@@ -37,6 +37,11 @@ def select(inputs: Inputs, spec: Spec, transitions: Transition, *, one_hot: bool
         parts.append(flatten(transitions.obs, spec.obs_shape))
     if inputs in ("sa", "sas"):
         action, choices = transitions.action, spec.num_actions
+        if action is None:
+            raise UserError(
+                f"the reward's inputs {inputs!r} contain actions, which these demonstrations do "
+                "not hold: expected inputs s, next_s or ss, or demonstrations with actions."
+            )
         if choices is not None:
             action = jax.nn.one_hot(action, choices) if one_hot else action[..., None]
         parts.append(action.astype(jnp.float32))

@@ -57,7 +57,7 @@ def adril(is_expert: Array, is_old: Array, expert_episodes: Array, agent_episode
 def in_use(demos: Demonstrations) -> Array:
     """How many episodes have a row that may be learned from."""
     valid = (jnp.arange(demos.rows.shape[0]) < demos.count).astype(jnp.int32)
-    episode = demos.rows // demos.action.shape[1]
+    episode = demos.rows // demos.reward.shape[1]
     found = jnp.zeros(demos.length.shape[0], jnp.int32).at[episode].add(valid)
     return jnp.sum(found > 0).astype(jnp.float32)
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from evil.demonstrations import Demonstrations
+from evil.demonstrations import Demonstrations, actions_for
 from evil.errors import UserError
 from evil.pytrees import pytree
 from evil.seams import Key
@@ -41,7 +41,7 @@ def read(
     """Demonstrations as numbers of states, checked to be possible in a world."""
     found = Trajectories(
         states=state_of(demos.obs),
-        actions=demos.action,
+        actions=actions_for(demos, "a finite world's path"),
         length=demos.length,
         count=jnp.asarray(demos.length.shape[0], jnp.int32),
     )

@@ -176,6 +176,20 @@ def test_episodes_with_wrong_lengths_are_refused(change, message):
         demonstrations.from_episodes([episode | change])
 
 
+def test_episodes_may_be_of_states_alone():
+    ours = {"obs": np.arange(6.0).reshape(3, 2), "terminated": True}
+    demos = demonstrations.from_episodes([ours])
+    found = demonstrations.transitions(demos, demos.rows)
+    assert found.action is None and found.next_obs[:, 0].tolist() == [2, 4]
+    assert found.terminated.tolist() == [False, True]
+    with pytest.raises(UserError, match="cloning needs the expert's actions"):
+        demonstrations.actions_for(demos, "cloning")
+    with pytest.raises(UserError, match="episode 1: expected actions in all episodes or in none"):
+        demonstrations.from_episodes([ours, ours | {"action": np.zeros(2, int)}])
+    with pytest.raises(UserError, match="1 observations, 0 actions"):
+        demonstrations.from_episodes([{"obs": np.zeros((1, 2))}])
+
+
 def test_episodes_must_agree_and_exist():
     ours = {"obs": np.zeros((3, 2)), "action": np.zeros(2, int)}
     with pytest.raises(UserError, match="episode 1: each action is float32"):

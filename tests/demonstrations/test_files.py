@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import re
@@ -83,6 +84,19 @@ def test_what_is_saved_is_loaded(tmp_path, spec, is_spec_known):
     jax.tree.map(np.testing.assert_array_equal, loaded, demos)
     assert loaded_meta == {"return": 1.5, "seeds": [1, 2]}
     assert [entry.name for entry in path.parent.iterdir()] == ["demos.npz"]
+
+
+@pytest.mark.parametrize("spec", [CART, ARM], ids=lambda spec: spec.name)
+def test_states_alone_are_saved_and_loaded(tmp_path, spec):
+    watched = dataclasses.replace(make(spec), action=None)
+    path = files.save(tmp_path / "demos.npz", watched, spec, {})
+    found, _ = demonstrations.load(path, spec)
+    assert found.action is None and files.describe(path)[0] == spec
+    jax.tree.map(np.testing.assert_array_equal, found, watched)
+    chosen = demonstrations.choose(found, 1, 2)
+    assert chosen.action is None and chosen.obs.shape == (1, 5, 2)
+    rewrite(path, reward=None)
+    assert_refused(path, "expected the arrays action, header, .* found header, length", spec)
 
 
 def test_a_file_says_where_it_was_recorded(tmp_path):

@@ -1,5 +1,6 @@
 """Datasets of Minari and files of D4RL: what they hold, and what is refused of them."""
 
+import dataclasses
 import json
 
 import h5py
@@ -7,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from evil import demonstrations
-from evil.demonstrations import d4rl, minari
+from evil import demonstrations, environments
+from evil.demonstrations import checks, d4rl, minari
 from evil.errors import UserError
 from scripts import convert_demos
 from tests.demonstrations.test_files import ARM, CART, make
@@ -71,23 +72,43 @@ def test_d4rl_by_hand(tmp_path):
     assert found.reward[1, :2].tolist() == [3, 4]
 
 
-def test_d4rl_without_successors_leaves_out_last_steps(tmp_path):
+def test_d4rl_without_successors_leaves_out_last_steps_but_those_that_terminated(tmp_path):
     some = {k: v for k, v in STEPS.items() if k != "next_observations"}
     found, _ = d4rl.load(write(tmp_path / "arm.hdf5", some), ARM)
-    assert found.length.tolist() == [2, 1] and found.terminated.tolist() == [False, False]
+    assert found.length.tolist() == [2, 2] and found.terminated.tolist() == [False, True]
     assert found.obs[0, :, 0].tolist() == [0, 2, 4]
+    assert found.obs[1, :, 0].tolist() == [6, 8, 8]  # what follows a fall is read by nobody
+    last = demonstrations.transitions(found, np.array([2, 3]))
+    assert last.terminated.tolist() == [False, True]
 
 
-def test_steps_after_the_last_end_are_an_episode_that_was_cut(tmp_path):
+def test_steps_after_the_last_end_are_left_out(tmp_path):
     some = STEPS | {"terminals": np.zeros(5, bool)}
     found, _ = d4rl.load(write(tmp_path / "arm.h5", some), ARM)
-    assert found.length.tolist() == [3, 2] and found.terminated.tolist() == [False, False]
+    assert found.length.tolist() == [3] and found.terminated.tolist() == [False]
+
+
+def test_d4rl_and_minari_may_be_of_states_alone(tmp_path):
+    some = {k: v for k, v in STEPS.items() if k != "actions"}
+    found, _ = demonstrations.load(write(tmp_path / "arm.hdf5", some), ARM)
+    whole, _ = demonstrations.load(write(tmp_path / "whole.hdf5", STEPS), ARM)
+    assert found.action is None and whole.action is not None
+    same(found, dataclasses.replace(whole, action=None))
+    folder = minari.save(tmp_path / "data-v0", found, ARM, name="data-v0")
+    same(demonstrations.load(folder, ARM)[0], found)
+
+
+def test_actions_of_some_episodes_are_refused(dataset):
+    with h5py.File(dataset / "data" / minari.FILE, "a") as file:
+        del file["episode_1/actions"]
+    with pytest.raises(UserError, match="1 of 2 episodes have actions, expected all or none"):
+        demonstrations.load(dataset, ARM)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"actions": None}, "expected an array /actions, found none"),
+        ({"rewards": None}, "expected an array /rewards, found none"),
         ({"rewards": np.arange(4.0)}, r"/rewards has shape \(4,\), expected \(5,\)"),
         (
             {"observations": np.zeros((5, 3))},
@@ -97,7 +118,15 @@ def test_steps_after_the_last_end_are_an_episode_that_was_cut(tmp_path):
         ({"actions": np.full((5, 2), 3.0)}, "action is .* expected between"),
         ({"rewards": np.array([b"a"] * 5)}, "dtype .*, expected numbers"),
         ({"observations": np.zeros((0, 2))}, "has no rows"),
-        ({"terminals": np.ones(5, bool), "next_observations": None}, "episode of two steps"),
+        (
+            {
+                "timeouts": np.ones(5, bool),
+                "terminals": np.zeros(5, bool),
+                "next_observations": None,
+            },
+            "episode of two steps",
+        ),
+        ({"timeouts": None, "terminals": np.zeros(5, bool)}, "no step is marked as the last"),
     ],
 )
 def test_what_is_wrong_with_a_file_of_d4rl_is_said(tmp_path, changes, said):
@@ -126,6 +155,14 @@ def test_another_environments_dataset_is_refused(dataset):
     path.write_text(json.dumps(meta | {"env_spec": '{"id": "Walker2d-v5"}'}))
     with pytest.raises(UserError, match="expected environment 'arm', found 'Walker2d'"):
         demonstrations.load(dataset, ARM)
+
+
+@pytest.mark.parametrize("name", ["Hopper", "HalfCheetah", "Walker2d", "Ant", "Humanoid"])
+@pytest.mark.parametrize("version", [4, 5])
+def test_gymnasiums_names_are_those_of_brax(tmp_path, name, version):
+    spec = dataclasses.replace(ARM, name=name.lower())
+    assert spec.name in environments.names()
+    checks.gymnasium_name(tmp_path, json.dumps({"id": f"{name}-v{version}"}), spec)
 
 
 @pytest.mark.parametrize("is_detour", [False, True])

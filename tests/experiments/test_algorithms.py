@@ -168,6 +168,20 @@ def test_what_is_said_of_each():
     assert [form.shaped for form in forms.values()] == [True, False, False]
 
 
+def test_the_real_reward_is_learned_from_where_no_expert_is_shipped():
+    config = algorithms.imitation("sac", "MountainCar-v0", "smoke", num_demos=10)
+    study = algorithms.study(config)
+    assert study.problem.expert_return is None and study.problem.demos.obs.shape[0] == 0
+    state = jax.eval_shape(study.game.init, jax.random.key(0), study.problem.demos)
+    after, metrics = jax.eval_shape(study.game.step, state, study.problem.demos)
+    assert after == state and not any(name.startswith("reward/") for name in metrics)
+    for name, changes in (("sqil", {}), ("sac", {"bc_iterations": 1}),
+                          ("sac", {"algorithm.learner.cloning_batch": 8})):  # fmt: skip
+        config = algorithms.imitation(name, "MountainCar-v0", "smoke")
+        with pytest.raises(UserError, match="no expert is shipped for MountainCar-v0"):
+            algorithms.study(override(config, changes))
+
+
 def test_choices_have_no_negative_entropy():
     vectors, choices = (
         algorithms.imitation("dac", env, "quick").algorithm.learner.target_entropy

@@ -139,9 +139,10 @@ def test_shares_of_the_expert(value, expert, random, percent):
         ({"algorithms": ("dacc",)}, "did you mean dac"),
         ({"envs": ()}, "no environment is named"),
         ({"env_steps": (1, 2, 3)}, "env_steps has 3 numbers for 2 environments"),
+        ({"algorithms": ("sac",), "envs": ("Acrobot-v1",)}, "no expert is shipped for Acrobot"),
         ({"env_steps": (0,)}, "env_steps must be at least 1"),
         ({"num_seeds": 0}, "num_seeds must be at least 1"),
-        ({"algorithms": ("airl",), "tuned": True}, "unknown tuned algorithm"),
+        ({"algorithms": ("bc",), "tuned": True, "num_demos": 7}, "num_demos 5, 10, 25: found 7"),
     ],
 )
 def test_wrong_input_gets_one_sentence_and_leaves_nothing(changes, said, tmp_path):
@@ -149,6 +150,18 @@ def test_wrong_input_gets_one_sentence_and_leaves_nothing(changes, said, tmp_pat
     with pytest.raises(UserError, match=said):
         league.carry_out(dataclasses.replace(config, **changes))
     assert not (tmp_path / "x").exists()
+
+
+def test_only_what_was_tuned_has_tuned_values():
+    config = league.Config(num_demos=5, envs=("pendulum",), env_steps=(), preset="quick")
+    found = [
+        {cell.algorithm: cell.config.algorithm for cell in league.cells_of(one)}
+        for one in (
+            dataclasses.replace(config, algorithms=("airl", "pwil", "sac"), tuned=tuned)
+            for tuned in (True, False)
+        )
+    ]
+    assert [name for name in found[0] if found[0][name] != found[1][name]] == ["pwil"]
 
 
 def test_on_policy_learners_get_enough_rollouts_of_a_small_budget():

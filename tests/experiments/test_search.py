@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import plotting
+from evil import environments
 from evil.errors import UserError
 from evil.experiments.series import search, trials
 from evil.experiments.settings import algorithms, spaces
@@ -72,6 +73,19 @@ def test_batches_share_what_is_part_of_a_program(tmp_path, monkeypatch):
         assert trial["value"] == discount - 1  # of the worst
     assert found["best"]["value"] == max(trial["value"] for trial in found["trials"])
     assert sum(found["importance"].values()) == pytest.approx(1.0)
+
+
+def test_one_size_of_batches_is_searched_for():
+    specs = [environments.make("gridworld").spec]
+    for name, path in (
+        ("dac", "batch_size"),
+        ("red", "fit_batch_size"),
+        ("dril", "fit_batch_size"),
+    ):
+        also = spaces.of(name, specs)["algorithm.learner.batch_size"].also
+        assert f"algorithm.reward.{path}" in also
+    assert spaces.of("pwil", specs)["algorithm.learner.batch_size"].also == ()
+    assert spaces.FIXED["bc"]["bc.validation_fraction"] == 0.0
 
 
 def test_a_stopped_search_goes_on_where_it_was(tmp_path, monkeypatch):

@@ -39,6 +39,11 @@ def test_the_published_table():
     assert game("dril", 25).reward.hidden == (32, 32)
     assert game("pwil", 10).reward.scale == 10.0
     assert game("gmmil", 25).learner.discount == 0.95
+    # Batches of the learner's size are those of whatever is fitted.
+    assert [game("dac", number).reward.batch_size for number in (5, 10, 25)] == [1024, 512, 256]
+    assert [game("red", number).reward.fit_batch_size for number in (5, 10)] == [128, 1024]
+    dril = game("dril", 10)
+    assert (dril.reward.fit_batch_size, dril.learner.cloning_batch) == (128, 128)
     learner = game("dac", 25).learner
     assert (learner.warmup, learner.batch_size, learner.target_entropy) == (10000, 256, -0.64189)
     assert learner.learning_rate == learner.final_learning_rate == 2.9839e-4
@@ -49,6 +54,7 @@ def test_clones_are_trained_as_long_as_was_found():
     assert isinstance(config, clone.Config)
     assert config.iterations * config.bc.updates_per_iteration == 29300
     assert config.bc.patience > config.iterations  # nothing ends it before
+    assert config.bc.validation_fraction == 0.0
 
 
 def test_choices_keep_their_own_target():

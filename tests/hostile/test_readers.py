@@ -145,7 +145,8 @@ def make_d4rl(folder: Path) -> Path:
 def make_fault(folder: Path) -> Path:
     meta = {
         "phase": "irl", "lane": 1, "start": 5, "iteration": 6, "metric": "agent/return",
-        "config": to_dict(clone.Config(env="cartpole")), "cuts": {"irl": {"lanes": 2, "predicted_memory_mb": 1.0}},
+        "config": to_dict(clone.Config(env="cartpole")),
+        "cuts": {"irl": {"lanes": 2, "predicted_memory_mb": 1.0}},
     }  # fmt: skip
     tree = {"kernel": np.ones((2, 3), np.float32), "count": np.int32(3)}
     return weights.save(folder / "run" / "faults" / "irl-1", tree, meta)

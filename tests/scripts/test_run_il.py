@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from evil.config import to_dict
@@ -45,6 +46,21 @@ def test_a_finished_run_resumes_to_the_same_summary(finished):
     assert after == before
     with pytest.raises(UserError, match="seed"):
         start(run_il, "--resume", finished, "--seed", 9)
+
+
+@pytest.mark.slow
+def test_the_real_reward_needs_no_expert(tmp_path, capsys):
+    small = ("--preset", "smoke", "--iterations", 2, "--evaluation_episodes", 2, "--quiet")
+    start(
+        run_il, "--algorithm", "sac", "--env", "MountainCar-v0", *small, "--out", tmp_path / "run"
+    )
+    summary = summary_of(tmp_path / "run")
+    assert (summary["expert_return"], summary["demonstrations"]) == (None, 0)
+    assert list(summary["under_recovered_reward"]) == ["irl"]
+    assert np.isfinite(summary["random_return"]) and summary["final_return"]["per_seed"]
+    assert "%" not in capsys.readouterr().out
+    with pytest.raises(UserError, match="no expert is shipped for MountainCar-v0"):
+        start(run_il, "--algorithm", "sqil", "--env", "MountainCar-v0", *small)
 
 
 def test_a_run_of_another_study_is_not_resumed(tmp_path):

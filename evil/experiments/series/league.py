@@ -14,11 +14,12 @@ from typing import Any
 
 from evil import environments
 from evil.config import from_dict, override
+from evil.demonstrations import catalogue
 from evil.errors import UserError, at_least, unknown
 from evil.evaluation.statistics import bootstrap_interval
 from evil.experiments import clone, recover
 from evil.experiments.series import cells
-from evil.experiments.settings import algorithms, presets
+from evil.experiments.settings import algorithms, presets, tuned
 from evil.learners import minibatches, ppo
 from evil.running import files
 from evil.running.directory import RunDirectory, versions
@@ -102,7 +103,7 @@ def config_of(config: Config, env: str, name: str, env_steps: int | None) -> alg
             presets.resolve(config.preset),
             num_demos=config.num_demos,
             iterations=iterations,
-            is_tuned=config.tuned and name not in ("sac", SURVIVAL),
+            is_tuned=config.tuned and tuned.has(name),
         )
 
     usual = sized(None)
@@ -154,6 +155,8 @@ def carry_out(config: Config) -> Path:
     planned = cells_of(config)
     for cell in planned:
         cells.check(cell.path, cell.config)
+    for env in dict.fromkeys(config.envs):
+        catalogue.card(environments.make(env).spec)  # what all are compared with
     missing = [cell for cell in planned if not cells.is_finished(cell.path)]
     # Everything is read and checked before anything runs.
     studies = [algorithms.study(cell.config) for cell in missing]

@@ -11,6 +11,7 @@ import dataclasses
 from typing import Any
 
 from evil.errors import unknown
+from evil.experiments.settings import tuned
 from evil.seams import Spec
 
 
@@ -91,9 +92,14 @@ SPACES: dict[str, Space] = {
     "sqil": LEARNER,
 }
 # What goes with a search: ends that are worth something at every discount alike, rewards that
-# cannot run away, and cloning that does not stop before its time.
+# cannot run away, and cloning of all rows that does not stop before its time.
 FIXED: dict[str, dict[str, Any]] = {
-    "bc": {"bc.updates_per_iteration": 100, "bc.patience": 100_000, "bc.weight_decay": 0.0},
+    "bc": {
+        "bc.updates_per_iteration": 100,
+        "bc.patience": 100_000,
+        "bc.weight_decay": 0.0,
+        "bc.validation_fraction": 0.0,
+    },
     "dac": {
         "algorithm.learner.absorbing": "virtual",
         "algorithm.reward.absorbing_steps": 1,
@@ -107,5 +113,8 @@ def of(algorithm: str, specs: list[Spec]) -> Space:
     """The space of an algorithm on environments; entropies to aim at only of action vectors."""
     if algorithm not in SPACES:
         raise unknown("algorithm with a search space", algorithm, SPACES)
+    space = SPACES[algorithm]
+    if algorithm in tuned.SAME_BATCH:
+        space = space | {tuned.BATCH: OneOf(BATCHES.values, also=tuned.SAME_BATCH[algorithm])}
     left_out = {"algorithm.learner.target_entropy"} if any(x.is_discrete for x in specs) else set()
-    return {path: place for path, place in SPACES[algorithm].items() if path not in left_out}
+    return {path: place for path, place in space.items() if path not in left_out}

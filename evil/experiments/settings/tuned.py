@@ -51,8 +51,13 @@ def _labels(kind: str, round_length: int, *, alternate: bool) -> Values:
 
 
 def _clone(updates: int, rate: float, batch: int) -> Values:
-    """So many updates in validations of a hundred, of which none ends the training."""
-    values = {"learning_rate": rate, "batch_size": batch, "weight_decay": 0.0}
+    """So many updates, a hundred in an iteration, on all rows; nothing ends the training."""
+    values = {
+        "learning_rate": rate,
+        "batch_size": batch,
+        "weight_decay": 0.0,
+        "validation_fraction": 0.0,
+    }
     return {
         "iterations": -(-updates // 100),
         "bc.updates_per_iteration": 100,
@@ -139,19 +144,34 @@ TUNED: dict[str, dict[int, Values]] = {
         | _reward(scale=5.0, bandwidth=5.0),
     },
 }
+BATCH = "algorithm.learner.batch_size"
+# What else is drawn in batches of the learner's size: the rows that a classifier is fitted to and
+# those that networks are fitted to before, and the expert's that are cloned beside.
+SAME_BATCH = {
+    "dac": ("algorithm.reward.batch_size",),
+    "dril": ("algorithm.reward.fit_batch_size", "algorithm.learner.cloning_batch"),
+    "red": ("algorithm.reward.fit_batch_size",),
+}
 # The search for GAIL had soft actor-critic and absorbing states, which is DAC.
 ALIASES = {"gail": "dac"}
 
 
+def has(algorithm: str) -> bool:
+    """Whether values of an algorithm were searched for."""
+    return ALIASES.get(algorithm, algorithm) in TUNED
+
+
 def values(algorithm: str, num_demos: int | None, spec: Spec) -> Values:
     """The tuned fields of an algorithm; targets of the entropy only where actions are vectors."""
-    known = TUNED.get(ALIASES.get(algorithm, algorithm))
-    if known is None:
+    if not has(algorithm):
         raise unknown("tuned algorithm", algorithm, (*TUNED, *ALIASES))
+    known = TUNED[ALIASES.get(algorithm, algorithm)]
     if num_demos not in known:
         numbers = ", ".join(map(str, known))
         raise UserError(f"tuned values are for num_demos {numbers}: found {num_demos}.")
     found = dict(known[num_demos])
+    batch = found.get(BATCH)
+    found |= dict.fromkeys(SAME_BATCH.get(ALIASES.get(algorithm, algorithm), ()), batch)
     if spec.is_discrete:
         found.pop("algorithm.learner.target_entropy", None)
     return found

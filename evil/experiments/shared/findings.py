@@ -85,7 +85,7 @@ def write(
         artefacts.save_reward(
             directory.reward / f"reward-{lane}", single, config.algorithm.reward, spec
         )
-    if spec.landmark is None:
+    if spec.landmark is None or not len(problem.demos.length):
         return {}
     arrays = landmark(config, problem, outcomes["irl"].states, reward_params)
     np.savez_compressed(directory.path / "landmark.npz", **arrays)

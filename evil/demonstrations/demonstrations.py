@@ -28,6 +28,8 @@ class Demonstrations:
     """
 
     obs: Array  # [E, T+1, ...] float32: every observation once; obs[e, t+1] is the successor
+    end_weight: Array | None = None  # [] float32: how often `sample` draws a row that terminated,
+    # where others are drawn once; None: as often
     action: Array | None = None  # [E, T] int32 or [E, T, A] float32, as applied, where known
     reward: Array  # [E, T] float32: the environment's own, for reference; zeros if unknown
     length: Array  # [E] int32: steps of each episode
@@ -129,8 +131,15 @@ def transitions(demos: Demonstrations, rows: Array) -> Transition:
 
 
 def sample(key: Key, demos: Demonstrations, num: int) -> Transition:
-    """`num` transitions, uniformly from the valid rows and with replacement."""
-    index = jax.random.randint(key, (num,), 0, demos.count)
+    """`num` transitions from the valid rows, with replacement: uniformly, but for `end_weight`."""
+    if demos.end_weight is None:
+        index = jax.random.randint(key, (num,), 0, demos.count)
+    else:
+        ended = transitions(demos, demos.rows).terminated
+        in_use = jnp.arange(demos.rows.shape[0]) < demos.count
+        total = jnp.cumsum(jnp.where(in_use, jnp.where(ended, demos.end_weight, 1.0), 0.0))
+        index = jnp.searchsorted(total, total[-1] * jax.random.uniform(key, (num,)), side="right")
+        index = jnp.minimum(index, demos.count - 1)
     return transitions(demos, demos.rows[index])
 
 

@@ -22,6 +22,8 @@ def choose(
     """The first `num_demos` episodes (all if None), and every `subsample`-th of their rows.
 
     Each episode starts at its own offset below `subsample`: 0, then spread by the golden ratio.
+    The row in which one terminated is kept besides, as few others tell of ends; `sample` draws it
+    as much less often as the rows around it were thinned.
     """
     num_episodes = len(demos.length)
     num_demos = num_episodes if num_demos is None else num_demos
@@ -29,10 +31,17 @@ def choose(
     if subsample < 1:
         raise UserError(f"subsample must be 1 or more (every k-th step), found {subsample}.")
     chosen = _rows_by_episode(demos)[:num_demos]
-    for index, rows in enumerate(chosen):
+    ends = [rows[_is_end(demos, index, rows)] for index, rows in enumerate(chosen)]
+    for index, (rows, end) in enumerate(zip(chosen, ends, strict=True)):
+        others = rows[: len(rows) - len(end)]
         offset = int(subsample * (index * 0.618034 % 1.0))
-        chosen[index] = rows[min(offset, max(len(rows) - 1, 0)) :: subsample]
-    return _episodes(demos, np.arange(num_demos), np.concatenate(chosen))
+        kept = others[min(offset, max(len(others) - 1, 0)) :: subsample]
+        chosen[index] = np.concatenate([kept, end])
+    found = _episodes(demos, np.arange(num_demos), np.concatenate(chosen))
+    if subsample == 1 or not any(map(len, ends)):
+        return found
+    weight = 1.0 if demos.end_weight is None else demos.end_weight
+    return dataclasses.replace(found, end_weight=jnp.float32(weight / subsample))
 
 
 def selections(demos: Demonstrations, numbers: Sequence[int]) -> Demonstrations:
@@ -88,13 +97,23 @@ def split(
 
 def _check_number(asked: int, there: int) -> None:
     if not 1 <= asked <= there:
-        raise UserError(f"asked for {asked} demonstrations, but there are {there}.")
+        raise UserError(
+            f"asked for {asked} demonstrations, but there are {there}: record more with `python "
+            "scripts/evaluate.py experts/NAME --episodes N --demonstrate FILE`, and pass --demos "
+            "FILE."
+        )
 
 
 def _rows_by_episode(demos: Demonstrations) -> list[np.ndarray]:
     rows = np.sort(np.asarray(demos.rows)[: int(demos.count)])
     episode = rows // demos.reward.shape[1]
     return [rows[episode == e] for e in range(len(demos.length))]
+
+
+def _is_end(demos: Demonstrations, episode: int, rows: np.ndarray) -> np.ndarray:
+    """Which of an episode's rows is the one in which it terminated, if any: `[n]` bool."""
+    last = int(demos.length[episode]) - 1
+    return bool(demos.terminated[episode]) & (rows % demos.reward.shape[1] == last)
 
 
 def _episodes(demos: Demonstrations, which: np.ndarray, rows: np.ndarray) -> Demonstrations:
@@ -110,4 +129,5 @@ def _episodes(demos: Demonstrations, which: np.ndarray, rows: np.ndarray) -> Dem
     for name in {"obs", "action", "reward"} & set(arrays):
         arrays[name] = arrays[name][:, : longest + (name == "obs")]
     episode, step = np.divmod(rows, steps)
-    return with_rows(arrays, np.searchsorted(which, episode) * longest + step)
+    found = with_rows(arrays, np.searchsorted(which, episode) * longest + step)
+    return dataclasses.replace(found, end_weight=demos.end_weight)

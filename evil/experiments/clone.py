@@ -43,7 +43,7 @@ class Config:
     num_demos: int | None = None
     """How many episodes to use; default: all."""
     subsample: int = 1
-    """Use every k-th step of each episode."""
+    """Use every k-th step of each episode, and besides the one in which it terminated."""
     iterations: int = 60
     """Validations at most; training may stop earlier."""
     chunk: int = 5

@@ -53,7 +53,7 @@ class Config:
     num_demos: int | None = None
     """How many episodes to use; default: all."""
     subsample: int = 1
-    """Use every k-th step of each episode."""
+    """Use every k-th step of each episode, and besides the one in which it terminated."""
     control: bool = True
     """Whether as many seeds clone online, where the expert always acts."""
     deterministic: bool = False

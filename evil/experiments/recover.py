@@ -54,7 +54,7 @@ class Config:
     num_demos: int | None = None
     """How many episodes to use; default: all."""
     subsample: int = 1
-    """Use every k-th step of each episode."""
+    """Use every k-th step of each episode, and besides the one in which it terminated."""
     iterations: int = 300
     """Iterations of the game, and of each retraining."""
     chunk: int = 5
@@ -143,14 +143,28 @@ class Study:
         """Whether the baseline runs, too: of states alone nothing can be cloned."""
         return self.config.bc_iterations > 0 and self.problem.demos.action is not None
 
+    @property
+    def notes(self) -> list[str]:
+        """What the study makes of the demonstrations, where that is less than there is to them."""
+        found, count = [], int(self.problem.demos.count)
+        if self.config.bc_iterations and not self.clones:
+            found.append("the demonstrations hold no actions: nothing is cloned")
+        limit = getattr(self.config.algorithm.reward, "max_rows", count)
+        if limit < count:
+            found.append(
+                f"the reward matches {limit} of {count} demonstrated steps: for more, "
+                "--algorithm.reward.max_rows"
+            )
+        return found
+
     def __call__(self, session: Session) -> dict[str, Any]:
         """Go through all phases, measure, and fill the run directory; returns the summary."""
         config, problem = self.config, self.problem
         key_bc, key_irl, key_again, key_judge = jax.random.split(jax.random.key(config.seed), 4)
         playing = self.imitating("irl", self.game, key_irl, config.iterations)
         phases = [playing]
-        if config.bc_iterations and not self.clones:
-            session.progress.note("the demonstrations hold no actions: nothing is cloned")
+        for note in self.notes:
+            session.progress.note(note)
         if self.clones:
             phases.insert(0, self.imitating("bc", self.cloning, key_bc, config.bc_iterations))
         # Of the rewards that are still to be recovered the shapes are known, and these suffice to

@@ -60,7 +60,8 @@ class Config:
     quantile: float = 0.98
     """Share of the expert's steps that the threshold lets through. Traced."""
     reward: Literal["sign", "penalty", "cost"] = "sign"
-    """1 and -1 on either side of the threshold; 0 and -1; or the negative cost in units of it."""
+    """1 and -1 on either side of the threshold; 0 and -1; or the negative cost in units of it, -1
+    at least."""
     absorbing_steps: int = 0
     """Steps in the absorbing state by which an end is followed: see `evil.rewards.absorbing`."""
     batch_size: int = 256
@@ -98,7 +99,7 @@ def spread(opinions: Array, action: Array) -> Array:
 def reward(cost: Array, threshold: Array, form: str) -> Array:
     """What a cost `[...]` is paid."""
     if form == "cost":
-        return -cost / (threshold + 1e-12)
+        return -jnp.minimum(cost / (threshold + 1e-12), 1.0)
     return jnp.where(cost <= threshold, 1.0 if form == "sign" else 0.0, -1.0)
 
 

@@ -106,10 +106,27 @@ def test_rows_are_renumbered_when_the_longest_episode_goes():
 
 
 def test_choose_takes_every_kth_step_from_an_offset_per_episode():
-    # offsets floor(2 · frac(0.618 e)) = 0, 1, 0
-    assert used(demonstrations.choose(make(), subsample=2)) == [0, 2, 11, 13, 20]
+    # offsets floor(2 · frac(0.618 e)) = 0, 1, 0; episodes 0 and 2 end in 2 and 21
+    assert used(demonstrations.choose(make(), subsample=2)) == [0, 2, 11, 13, 20, 21]
     # floor(20 · ·) = 0, 12, 4, capped at the last step: every episode keeps one
-    assert used(demonstrations.choose(make(), subsample=20)) == [0, 14, 21]
+    assert used(demonstrations.choose(make(), subsample=20)) == [0, 2, 14, 20, 21]
+
+
+def test_ends_are_kept_and_drawn_as_often_as_if_they_had_been_thinned():
+    whole = make((9, 5))  # the first terminates
+    chosen = demonstrations.choose(whole, subsample=4)
+    assert used(chosen) == [0, 4, 8, 12]
+    assert demonstrations.choose(whole).end_weight is None
+    np.testing.assert_allclose(chosen.end_weight, 0.25)
+    found = jax.jit(demonstrations.sample, static_argnums=2)(jax.random.key(0), chosen, 13_000)
+    values, counts = np.unique(np.asarray(found.obs[:, 0]), return_counts=True)
+    assert values.tolist() == [0, 4, 8, 12]
+    # 4000 expected, and 1000 of the end; standard deviations up to sqrt(13000 · 4/13 · 9/13) = 53
+    assert np.all(np.abs(counts - [4000, 4000, 1000, 4000]) < 250)
+    np.testing.assert_allclose(demonstrations.choose(chosen, subsample=2).end_weight, 0.125)
+    cut = whole.__class__(**{**vars(whole), "terminated": jnp.zeros(2, bool)})
+    cut = demonstrations.choose(cut, subsample=4)
+    assert cut.end_weight is None and used(cut) == [0, 4, 8, 12]
 
 
 def test_selections_are_what_would_be_chosen_one_by_one():
@@ -131,12 +148,12 @@ def test_selections_are_what_would_be_chosen_one_by_one():
 
 def test_choose_twice_subsamples_what_is_left():
     once = demonstrations.choose(make((8,)), subsample=2)
-    assert used(demonstrations.choose(once, subsample=2)) == [0, 4]
+    assert used(demonstrations.choose(once, subsample=2)) == [0, 4, 7]
 
 
 @pytest.mark.parametrize("num_demos", [0, 4])
 def test_choose_says_how_many_there_are(num_demos):
-    with pytest.raises(UserError, match=f"asked for {num_demos} demonstrations, but there are 3"):
+    with pytest.raises(UserError, match=f"asked for {num_demos} .*but there are 3: record more"):
         demonstrations.choose(make(), num_demos)
 
 

@@ -86,5 +86,15 @@ def test_studies_refuse_before_they_run(watched):
 def test_the_main_study_leaves_its_baseline_out(watched):
     config = presets.recovery("gridworld", "smoke", irl_plus=True)
     assert config.bc_iterations
-    assert recover.study(config).clones
-    assert not recover.study(dataclasses.replace(config, demos=watched)).clones
+    whole, alone = (recover.study(dataclasses.replace(config, demos=x)) for x in (None, watched))
+    assert whole.clones and not whole.notes
+    assert not alone.clones and "nothing is cloned" in alone.notes[0]
+
+
+def test_a_coupling_says_what_it_leaves_out():
+    config = algorithms.imitation("pwil", "gridworld", "smoke", num_demos=10)
+    study = recover.study(config)
+    count, limit = int(study.problem.demos.count), config.algorithm.reward.max_rows
+    assert limit < count
+    assert study.notes[0].startswith(f"the reward matches {limit} of {count} demonstrated steps")
+    assert not recover.study(override(config, {"algorithm.reward.max_rows": count})).notes

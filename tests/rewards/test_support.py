@@ -71,7 +71,7 @@ def test_spread_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("form", "expected"), [("sign", [1, 1, -1]), ("penalty", [0, 0, -1]), ("cost", [0, -1, -3])]
+    ("form", "expected"), [("sign", [1, 1, -1]), ("penalty", [0, 0, -1]), ("cost", [0, -1, -1])]
 )
 def test_what_a_cost_is_paid(form, expected):
     found = disagreement.reward(jnp.array([0.0, 2.0, 6.0]), jnp.float32(2.0), form)

@@ -29,7 +29,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
     """As `write`, of what need not fit in memory at once; `parts` may be read from `path`."""
     with explained("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.writelines(parts)
@@ -42,6 +42,18 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
                 os.unlink(temporary)
             raise
     return path
+
+
+def clear(path: Path) -> None:
+    """Remove what killed attempts to write `path` have left beside it."""
+    for remains in path.parent.iterdir():
+        if remains.name.startswith(_prefix(path)):
+            remains.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    """How the hidden file begins that is to become `path`."""
+    return f".{path.name}-"
 
 
 def _umask() -> int:

@@ -32,12 +32,16 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: str | Path, config: Mapping[str, Any]) -> RunDirectory:
-        """Start a run at `path`, which must be free, by recording what it is a run of."""
+        """Start a run at `path`, which must be free, by recording what it is a run of.
+
+        A folder in which only an attempt at this was killed is free.
+        """
         directory = cls(Path(path).expanduser().absolute())
         with atomic.explained("use", directory.path):
-            taken = directory.path.exists() and (
-                not directory.path.is_dir() or any(directory.path.iterdir())
-            )
+            is_folder = directory.path.is_dir()
+            if is_folder:
+                atomic.clear(directory.config)
+            taken = any(directory.path.iterdir()) if is_folder else directory.path.exists()
         if taken:
             raise UserError(
                 f"{directory.path} already exists: continue that run with --resume {path}, "

@@ -171,5 +171,5 @@ def test_on_policy_learners_get_enough_rollouts_of_a_small_budget():
     whole = league.config_of(config, "hopper", "gail", None).algorithm.learner
     cut = gail.algorithm.learner
     assert (whole.num_envs, cut.num_envs, cut.num_steps) == (128, 16, whole.num_steps)
-    assert whole.num_envs // whole.num_minibatches == cut.num_envs // cut.num_minibatches
+    assert cut.num_envs * cut.num_steps // cut.num_minibatches == 64
     assert dac.algorithm.learner.num_envs == 64

@@ -34,6 +34,12 @@ def test_an_empty_folder_may_be_used(tmp_path):
     assert RunDirectory.create(tmp_path, CONFIG).read_config()["seed"] == 0
 
 
+def test_a_folder_where_only_the_attempt_was_killed_may_be_used(tmp_path):
+    (tmp_path / ".config.json-a1b2c3").write_text('{"half')
+    RunDirectory.create(tmp_path, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def test_a_relative_path_becomes_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert RunDirectory.create("run", CONFIG).path == tmp_path / "run"

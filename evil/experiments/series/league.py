@@ -28,6 +28,7 @@ TABLE = "table.json"
 SURVIVAL = "survival"
 RANDOM = "random"
 ROLLOUTS = 100  # of an on-policy learner in a budget, at least
+ROWS = 64  # of a minibatch, at least, where its rollouts were cut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,14 +126,16 @@ def rollout_size(config: recover.Config) -> int:
 def shorter_rollouts(config: recover.Config, env_steps: int) -> dict[str, int]:
     """Fields of an on-policy learner with which so many steps hold `ROLLOUTS` rollouts.
 
-    Its worlds are halved as often as that takes, and with them the minibatches, whose size stays.
+    Its worlds are halved as often as that takes; minibatches become smaller, to `ROWS` at least.
     """
     learner = config.algorithm.learner
     if not isinstance(learner, ppo.Config):
         return {}
     worlds, batches = learner.num_envs, learner.num_minibatches
     while worlds % 2 == 0 and env_steps < ROLLOUTS * worlds * learner.num_steps:
-        worlds, batches = worlds // 2, max(1, batches // 2)
+        worlds //= 2
+    while batches % 2 == 0 and worlds * learner.num_steps < ROWS * batches:
+        batches //= 2
     return {
         "algorithm.learner.num_envs": worlds,
         "algorithm.learner.num_minibatches": batches,

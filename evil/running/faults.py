@@ -22,10 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from evil.errors import UserError
-from evil.running import files, leaves, mesh, processes, weights
+from evil.running import files, lanes, leaves, mesh, processes, weights
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
-from evil.running.lanes import Programs
 from evil.running.phase import Frozen, Phase
 from evil.running.session import Session
 from evil.seams import PyTree
@@ -77,7 +76,7 @@ class Found(Exception):
 def record(
     session: Session,
     phase: Phase,
-    programs: Programs,
+    programs: lanes.Programs,
     start: int,
     broken: Sequence[Frozen],
     states: PyTree,
@@ -85,10 +84,17 @@ def record(
     """Write a file for each lane that broke in the chunk after `start`.
 
     `states` are those after the chunk; of lanes that broke, those before it. There are at most
-    `MOST` files, and one that cannot be written is only said: the other lanes go on.
+    `MOST` files, and what cannot be written is only said: the other lanes go on.
     """
     broken = broken[: processes.first(lambda: _room(session, phase))]
-    for entry, healthy, state in _last_finite(phase, programs, start, broken, states):
+    try:
+        found = list(_last_finite(phase, programs, start, broken, states))
+    except jax.errors.JaxRuntimeError as error:
+        if not lanes.is_exhausted(error):
+            raise
+        session.progress.note(f"{phase.name}: too little memory is left to keep how lanes broke.")
+        return
+    for entry, healthy, state in found:
         write = functools.partial(_write, session, phase, entry, start + healthy, state)
         processes.first(write)
 
@@ -101,7 +107,7 @@ def _room(session: Session, phase: Phase) -> int:
 
 
 def _last_finite(
-    phase: Phase, programs: Programs, start: int, broken: Sequence[Frozen], states: PyTree
+    phase: Phase, programs: lanes.Programs, start: int, broken: Sequence[Frozen], states: PyTree
 ) -> Iterator[tuple[Frozen, int, PyTree]]:
     """Each lane that broke, its last good iteration from `start` on, and its state after that.
 

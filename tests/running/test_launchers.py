@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import sys
 import threading
 import time
@@ -136,7 +137,15 @@ def test_asked_to_stop_it_stops_what_runs_and_starts_nothing(tmp_path, monkeypat
     assert codes == {"first": 0} and (tmp_path / "saved").exists() and not jobs[1].log.exists()
 
 
-def test_an_exception_of_the_scheduler_waits_until_the_job_has_saved(tmp_path):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, as it does unless somebody sees to it: processes of pytest-xdist ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_exception_of_the_scheduler_waits_until_the_job_has_saved(tmp_path, interruptible):
     # As Ray cancels a task, and submitit ends one whose time is over.
     one = saving(tmp_path, 1.0)
     threading.Thread(target=interrupt_once, args=[tmp_path / "begun"]).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import statistics
@@ -72,9 +73,10 @@ def checkpoints(env: str = "hopper", preset: str = "quick", repeats: int = 5) ->
 
 
 def resumption(script: Path, env: str = "hopper", preset: str = "quick") -> dict[str, Any]:
-    """Seconds from `--resume` to the first new iteration, and of compiling within them.
+    """Seconds from `--resume` to the first iterations that are logged, and what they are made of.
 
     The run is stopped by SIGTERM after its first iterations; its programs are then in the cache.
+    Iterations are logged by the chunk, so of the whole, what compiling and a chunk took is apart.
     """
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -83,17 +85,21 @@ def resumption(script: Path, env: str = "hopper", preset: str = "quick") -> dict
         _wait(process, lambda: _logged(out) > 0)
         process.send_signal(signal.SIGTERM)
         _finish(process)
-        compiled, logged = _compile_s(out), _logged(out)
+        compiled, played, logged = _seconds(out, "compile_s"), _seconds(out, "wall_s"), _logged(out)
         started = time.perf_counter()
         process = _begin(script, ["--resume", str(out)], scratch, is_new=False)
         _wait(process, lambda: _logged(out) > logged)
         seconds = time.perf_counter() - started
+        newest = (out / "metrics.jsonl").read_text().splitlines()[-1]
+        chunk_s = json.loads(newest)["wall_s"] - played
         process.send_signal(signal.SIGTERM)
         _finish(process)
         return {
             "env": env,
-            "seconds_to_first_iteration": seconds,
-            "compile_s": _compile_s(out) - compiled,
+            "seconds_to_first_iterations": seconds,
+            "compile_s": (anew := _seconds(out, "compile_s") - compiled),
+            "chunk_s": chunk_s,
+            "rest_s": seconds - anew - chunk_s,
             "compile_s_at_first": compiled,
         }
 
@@ -130,9 +136,9 @@ def _logged(out: Path) -> int:
     return file.read_bytes().count(b"\n") if file.is_file() else 0
 
 
-def _compile_s(out: Path) -> float:
-    """What compiling has taken so far, by the newest checkpoint."""
+def _seconds(out: Path, which: str) -> float:
+    """What compiling (`compile_s`) or the rest (`wall_s`) has taken, by the newest checkpoint."""
     found = Checkpoints(out / "checkpoints" / "irl").newest()
     if found is None:
         raise UserError(f"{out} has no checkpoint.")
-    return float(found.position["compile_s"])
+    return float(found.position[which])

@@ -23,7 +23,7 @@ SMALL = _hidden(
 )
 
 SIZES = {
-    "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 300),
+    "pendulum": Size(dataclasses.replace(SMALL, discount=0.95), 400),
     "cartpole": Size(SMALL, 400),
     "gridworld": Size(SMALL, 200),
     "reacher": Size(dataclasses.replace(SMALL, discount=0.95), 2000),

@@ -13,12 +13,12 @@ from typing import Any
 
 import jax
 
-from evil.benchmarks.timing import driven, turns_of
+from evil.benchmarks.timing import driven, turns_of, uncached
 from evil.experiments import recover
 from evil.experiments.settings import presets
-from evil.running import memory
+from evil.running import parts
+from evil.running.session import Session
 
-HELD = 4  # times the states: before and after a slice, and what computing them takes
 LANES = {"hopper": (1, 32), "walker2d": (1, 200)}
 
 
@@ -40,26 +40,23 @@ def runs(
 def whole(env: str, preset: str, count: int, slice_: int, turns: int) -> dict[str, Any]:
     """Seconds that so many seeds of the game take, compilation aside."""
     config = presets.recovery(env, preset, irl_plus=True, recipe="published")
-    study, side_by_side = recover.study(config), count
-    while True:
-        phase = dataclasses.replace(
-            study.imitating("irl", study.game, jax.random.key(0), slice_),
-            keys=jax.random.split(jax.random.key(1), side_by_side),
-            chunk=slice_,
-        )
-        if side_by_side == 1 or HELD * phase.state_bytes < memory.free_bytes():
-            break
-        side_by_side = -(-side_by_side // 2)
-    contestant = driven(phase)
+    study = recover.study(config)
+    phase = dataclasses.replace(
+        study.imitating("irl", study.game, jax.random.key(0), slice_),
+        keys=jax.random.split(jax.random.key(1), count),
+        chunk=slice_,
+    )
+    with uncached():
+        cut = parts.cut(phase, Session())
+    contestant = driven(cut.phases[0], cut.programs())
     seconds = statistics.median(turns_of({"slice": contestant}, turns)["slice"])
-    programs = -(-count // side_by_side)
     iterations: int = config.iterations
     return {
         "seeds": count,
-        "side_by_side": side_by_side,
+        "side_by_side": cut.phases[0].lanes,
         "seconds_per_iteration": seconds / slice_,
         "iterations": iterations,
-        "whole_run_s": programs * iterations * seconds / slice_,
+        "whole_run_s": len(cut.phases) * iterations * seconds / slice_,
         "compile_s": contestant.compile_s,
         "program_memory_mb": contestant.peak_bytes / 2**20,
     }

@@ -71,10 +71,14 @@ def turns_of(contestants: Mapping[str, Contestant], turns: int) -> dict[str, lis
     return seconds
 
 
-def driven(phase: Phase) -> Contestant:
-    """One chunk of a phase as the runner drives it, spread over all devices, and run twice."""
-    with uncached():
-        programs = lanes.compile_phase(phase)
+def driven(phase: Phase, programs: lanes.Programs | None = None) -> Contestant:
+    """One chunk of a phase as the runner drives it, spread over all devices, and run twice.
+
+    `programs` are those of the phase, if they are compiled already.
+    """
+    if programs is None:
+        with uncached():
+            programs = lanes.compile_phase(phase)
     alive, count = np.ones(phase.lanes, bool), np.int32(phase.chunk)
 
     def advance(states: PyTree) -> PyTree:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import pytest
 from evil.benchmarks import accelerator, devices, regressions, roofline, scaling, timing
 from evil.benchmarks.suite import REFERENCE, relative
 from evil.errors import UserError
-from evil.running import lanes
+from evil.running import lanes, parts
 from evil.running.runner import Phase
 from evil.seams import Algorithm
 from scripts import benchmark
@@ -184,9 +184,8 @@ def test_one_device_and_all_take_turns():
 
 def test_whole_runs_follow_from_slices(monkeypatch):
     """Three seeds where two fit are two programs, one after the other."""
-    monkeypatch.setattr(accelerator, "HELD", 1)
-    free = iter([0, sys.maxsize])
-    monkeypatch.setattr(accelerator.memory, "free_bytes", lambda: next(free))
+    cut = functools.partial(parts.cut, lanes_per_program=2)
+    monkeypatch.setattr(accelerator.parts, "cut", cut)
     found = accelerator.runs("smoke", {"cartpole": (3,)}, slice_=1, turns=1)
     (one,) = found["runs"]["cartpole"]
     assert (one["seeds"], one["side_by_side"], one["iterations"]) == (3, 2, 6)

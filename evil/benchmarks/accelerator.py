@@ -48,7 +48,7 @@ def whole(env: str, preset: str, count: int, slice_: int, turns: int) -> dict[st
     )
     with uncached():
         cut = parts.cut(phase, Session())
-    contestant = driven(cut.phases[0], cut.programs())
+    contestant = driven(cut.phases[0], cut.programs(True))
     seconds = statistics.median(turns_of({"slice": contestant}, turns)["slice"])
     iterations: int = config.iterations
     return {

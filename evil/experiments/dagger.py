@@ -22,7 +22,7 @@ from evil.experiments.shared import artefacts, films, measure, snapshots, teache
 from evil.experiments.shared.problem import read_problem
 from evil.imitation import dagger
 from evil.rewards import fixed
-from evil.running import ahead, memory
+from evil.running import ahead, lanes, memory
 from evil.running.directory import RunDirectory
 from evil.running.runner import Outcome, Phase, Session, run
 from evil.seams import Algorithm, Environment, Key, Policy, PyTree
@@ -145,10 +145,10 @@ def _carry_out(
         count = config.evaluation_episodes
         return expert.env, {"all": policies}, key_measure, count, REAL, {"all": ()}
 
-    (programs,) = ahead.begin(
+    begin, programs = ahead.prepare(
         lambda: measure.compile_judged(*judging(jax.eval_shape(policies_of, phase.states)))
     )
-    outcome = run(phase, session)
+    outcome = run(phase, session, functools.partial(lanes.compile_phase, phase, traced=begin))
     policies = policies_of(outcome.states)
     session.progress.note(f"playing {config.evaluation_episodes} full episodes with each policy")
     played = measure.judged(*judging(policies), programs=programs())["all"].true

@@ -11,6 +11,7 @@ survival is not mistaken for the reward's merit.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -172,17 +173,20 @@ class Study:
         shapes = jax.eval_shape(jax.vmap(self.game.reward), playing.states)
         again = self.retraining(_zeros(shapes), key_again)
         everything = phases + ([] if again is None else [again.phase])
-        programs, judges = ahead.begin(
+        begin, programs, judges = ahead.prepare(
             lambda: None if again is None else lanes.compile_phase(again.phase),
             lambda: self.compile_judging(everything, again, key_judge),
         )
 
-        outcomes = {phase.name: run(phase, session, parts.all_at_once(phase)) for phase in phases}
+        outcomes = {}
+        for phase in phases:
+            first = functools.partial(lanes.compile_phase, phase, traced=begin)
+            outcomes[phase.name] = run(phase, session, parts.all_at_once(phase, first))
         reward_params = jax.vmap(self.game.reward)(outcomes["irl"].states)
         fresh = self.retraining(reward_params, key_again)
         if fresh is not None:
             outcomes["retrain"] = run(
-                fresh.phase, session, parts.all_at_once(fresh.phase, programs)
+                fresh.phase, session, parts.all_at_once(fresh.phase, lambda _: programs())
             )
 
         session.progress.note(

@@ -1,8 +1,8 @@
 """Checkpoints of whole phases: complete or absent, and checked byte by byte before use.
 
-    checkpoints/<phase>/<iteration>/state/      the leaves, written by Orbax
-                                   /meta.json   the runner's position, what `state/` holds, the
-                                                format of both, and versions of the packages
+    checkpoints/<phase>/<iteration>/state.safetensors   the leaves
+                                   /meta.json           the runner's position, what the leaves are,
+                                                        the format of both, versions of the packages
 
 A checkpoint is assembled under a hidden name and appears by a rename, so a kill leaves nothing
 that could be mistaken for one.
@@ -23,9 +23,11 @@ import jax
 from evil import atomic
 from evil.errors import UserError
 from evil.running import directory, files, leaves
+from evil.running.weights import SUFFIX
 from evil.seams import PyTree
 
-FORMAT = 1  # of meta.json and of `state/`: to be raised when either is read differently
+FORMAT = 2  # of both files: to be raised when either is read differently
+STATE = f"state{SUFFIX}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Checkpoints:
                 "version of evil that wrote it, or start a new run."
             )
         with _blamed(path):
-            if meta["files"] != _checksums(path / "state"):
-                raise ValueError("its files have changed since they were written")
+            if meta["checksum"] != _checksum(path / STATE):
+                raise ValueError(f"{STATE} has changed since it was written")
             entries = [{name: entry[name] for name in leaves.FIELDS} for entry in meta["leaves"]]
             return Saved(path, dict(meta["position"]), entries, dict(meta["versions"]))
 
@@ -83,11 +85,11 @@ class Checkpoints:
         if len(saved.leaves) != len(expected):
             raise _unfit(saved.path, f"{len(saved.leaves)} arrays", f"{len(expected)}")
         with _blamed(saved.path):
-            return jax.tree.unflatten(structure, leaves.read(saved.path / "state", saved.leaves))
+            return jax.tree.unflatten(structure, leaves.read(saved.path / STATE, saved.leaves))
 
     def save(self, iteration: int, states: PyTree, position: dict[str, Any]) -> Path:
         """Write a checkpoint, then remove those it makes superfluous."""
-        folder = self.folder.absolute()  # Orbax fails on a relative path, and late
+        folder = self.folder.absolute()
         final, temporary = folder / str(iteration), folder / f".tmp-{iteration}"
         with atomic.explained("write checkpoint", final):
             folder.mkdir(parents=True, exist_ok=True)
@@ -97,8 +99,6 @@ class Checkpoints:
                 temporary.mkdir()
                 _write(temporary, states, position)
                 temporary.rename(final)
-            except (ValueError, RuntimeError) as error:  # TensorStore's words for a full disk
-                raise UserError(f"cannot write checkpoint {final}: {_brief(error)}.") from error
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
                 with contextlib.suppress(OSError):
@@ -116,13 +116,14 @@ class Checkpoints:
 
 def _write(folder: Path, states: PyTree, position: dict[str, Any]) -> None:
     paths, _ = jax.tree_util.tree_flatten_with_path(states)
-    leaves.write(folder / "state", [leaf for _, leaf in paths])
+    entries = [leaves.describe(path, leaf) for path, leaf in paths]
+    leaves.write(folder / STATE, entries, [leaf for _, leaf in paths])
     meta = {
         "format": FORMAT,
         "versions": directory.versions(),
         "position": position,
-        "leaves": [leaves.describe(path, leaf) for path, leaf in paths],
-        "files": _checksums(folder / "state"),
+        "leaves": entries,
+        "checksum": _checksum(folder / STATE),
     }
     files.write_json(folder / "meta.json", meta)
 
@@ -150,14 +151,10 @@ def _brief(error: Exception) -> str:
     return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _checksums(folder: Path) -> dict[str, int]:
-    """CRC-32 of every file below `folder`: Orbax does not notice a flipped bit in a value."""
-    sums = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            value = 0
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    value = zlib.crc32(block, value)
-            sums[path.relative_to(folder).as_posix()] = value
-    return sums
+def _checksum(file: Path) -> int:
+    """CRC-32 of a file: nothing else would notice a flipped bit in a value."""
+    value = 0
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value

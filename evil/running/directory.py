@@ -20,7 +20,7 @@ from evil.running import files
 
 PACKAGES = (
     "evil", "jax", "jaxlib", "numpy", "flax", "optax", "chex", "distrax", "brax", "mujoco",
-    "mujoco-mjx", "gymnax", "evosax", "orbax-checkpoint",
+    "mujoco-mjx", "gymnax", "evosax", "safetensors",
 )  # fmt: skip
 
 

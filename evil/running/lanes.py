@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,7 @@ from evil.seams import Key, PyTree
 class Programs:
     """The compiled programs of a phase, and of any other of the same shapes.
 
-    `init(keys [L], data)` makes the first states.
+    `init(keys [L], data)` makes the first states; it may still have to be compiled when called.
 
     `advance(states, data, alive [L], count)` returns states, healthy `[L]`, metrics and finite. It
     runs `count <= phase.chunk` iterations; the count is an argument, so a short last chunk is the
@@ -39,11 +40,22 @@ class Programs:
     peak_bytes: int  # on each device, or on the host for CPUs: what the hungrier takes at once
 
 
-def compile_phase(phase: Phase) -> Programs:
-    """Compile both programs; of the phase's data and keys only the shapes matter."""
+def compile_phase(
+    phase: Phase, begins: bool = True, *, traced: Callable[[], object] = lambda: None
+) -> Programs:
+    """Compile both programs; of the phase's data and keys only the shapes matter.
+
+    A phase that goes on (not `begins`) has no use for the first program, which then waits until it
+    is called. `traced` is called once Python has done its part and the compiler's own begins.
+    """
     started = time.perf_counter()
-    (init, first), (advance, then) = _compile_init(phase), _compile_advance(phase)
-    return Programs(init, advance, time.perf_counter() - started, max(first, then))
+    init, advance = _init(phase), _advance(phase)
+    needed = [init, advance] if begins else [advance]
+    for program in needed:
+        program.trace()
+    traced()
+    hungrier = max(program.peak_bytes for program in needed)
+    return Programs(init, advance, time.perf_counter() - started, hungrier)
 
 
 class Exhausted(UserError):
@@ -64,14 +76,53 @@ def is_exhausted(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in str(error)
 
 
-def _compile_init(phase: Phase) -> tuple[Callable[..., PyTree], int]:
+@dataclasses.dataclass
+class _Program:
+    """A function of lanes, traced and compiled for arguments of such shapes when it first must."""
+
+    spread: mesh.Spread
+    function: Callable[..., Any]
+    specs: Any
+    out: Any
+    arguments: Any  # of which only the shapes matter
+    runs_once: bool = False
+
+    def trace(self) -> None:
+        """Do Python's part now."""
+        _ = self._lowered
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it, with the arguments put where they belong."""
+        return self._compiled(*self.spread.put(arguments, self.specs))
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that arguments, results and what lies in between take together."""
+        # Devices that are the host's own cores share its memory.
+        on_host = self.spread.mesh is not None and jax.default_backend() == "cpu"
+        sharing = len(self.spread.mesh.local_devices) if self.spread.mesh and on_host else 1
+        return peak_bytes(self._compiled) * sharing
+
+    @functools.cached_property
+    def _lowered(self) -> Any:
+        function = self.spread.over_devices(self.function, self.specs, self.out)
+        program = jax.jit(function, **self.spread.placed(self.out))
+        return program.lower(*self.spread.shapes(self.arguments, self.specs))
+
+    @functools.cached_property
+    def _compiled(self) -> Any:
+        compiled = self._lowered.compile(settings.compiler_options(runs_once=self.runs_once))
+        del self._lowered  # as large as the program
+        return compiled
+
+
+def _init(phase: Phase) -> _Program:
     spread = mesh.of(phase)
     specs = (LANES, spread.data)
-    arguments = (phase.keys, phase.data)
-    return _compiled(spread, phase.init, specs, LANES, arguments, runs_once=True)
+    return _Program(spread, phase.init, specs, LANES, (phase.keys, phase.data), runs_once=True)
 
 
-def _compile_advance(phase: Phase) -> tuple[Callable[..., Any], int]:
+def _advance(phase: Phase) -> _Program:
     # Jitted, because it is asked for its shapes first: JAX then traces it only once.
     step = jax.jit(jax.vmap(phase.algorithm.step, in_axes=(0, phase.data_axes)))
 
@@ -94,30 +145,7 @@ def _compile_advance(phase: Phase) -> tuple[Callable[..., Any], int]:
     out = (LANES, LANES, P(None, "lanes"), P(None, "lanes"))
     alive = jnp.ones(phase.lanes, bool)
     arguments = (phase.states, phase.data, alive, jnp.int32(phase.chunk))
-    return _compiled(spread, advance, specs, out, arguments)
-
-
-def _compiled(
-    spread: mesh.Spread,
-    function: Callable[..., Any],
-    specs: Any,
-    out: Any,
-    arguments: Any,
-    *,
-    runs_once: bool = False,
-) -> tuple[Callable[..., Any], int]:
-    """`function` compiled for arguments of these shapes, which it puts where they belong.
-
-    With the bytes that arguments, results and what lies in between take together.
-    """
-    program = jax.jit(spread.over_devices(function, specs, out), **spread.placed(out))
-    lowered = program.lower(*spread.shapes(arguments, specs))
-    compiled = lowered.compile(settings.compiler_options(runs_once=runs_once))
-    # Devices that are the host's own cores share its memory.
-    on_host = spread.mesh is not None and jax.default_backend() == "cpu"
-    sharing = len(spread.mesh.local_devices) if spread.mesh and on_host else 1
-    bytes_ = peak_bytes(compiled) * sharing
-    return lambda *arguments: compiled(*spread.put(arguments, specs)), bytes_
+    return _Program(spread, advance, specs, out, arguments)
 
 
 def peak_bytes(compiled: Any) -> int:

@@ -30,7 +30,7 @@ class Parts:
 
     phases: list[Phase]  # of equal numbers of lanes; the last one may repeat the last lane
     lanes: int  # of the whole, without repetitions
-    programs: Callable[[], lanes.Programs]
+    programs: Callable[[bool], lanes.Programs]
     predicted_memory_mb: float  # at the peak
 
     def place(self, lane: int) -> tuple[str, int]:
@@ -81,7 +81,7 @@ def cut(
     at_least(0, lanes_per_program=lanes_per_program)
     if before := processes.first(lambda: _remembered(phase, session)):
         parts = list(_parts(phase, before["lanes"]))
-        programs = functools.cache(lambda: lanes.compile_phase(parts[0]))
+        programs = functools.cache(lambda begins: lanes.compile_phase(parts[0], begins))
         return Parts(parts, phase.lanes, programs, before["predicted_memory_mb"])
     return _sized(phase, session, lanes_per_program, free)
 
@@ -108,21 +108,22 @@ def _sized(
     )
     entry = {"lanes": parts[0].lanes, "predicted_memory_mb": predicted}
     processes.first(lambda: _remember(phase, session, entry))
-    return Parts(parts, phase.lanes, lambda: programs, predicted)
+    return Parts(parts, phase.lanes, lambda _: programs, predicted)
 
 
 def all_at_once(
     phase: Phase,
-    programs: Callable[[], lanes.Programs] | None = None,
+    programs: Callable[[bool], lanes.Programs] | None = None,
     free: Callable[[], int] = memory.free_bytes,
-) -> Callable[[], lanes.Programs]:
+) -> Callable[[bool], lanes.Programs]:
     """What returns the programs of a phase that cannot be cut up, or those that `programs` does.
 
-    It raises UserError where several lanes need more memory than there is.
+    Like `programs`, it is told whether the phase begins. It raises UserError where several lanes
+    need more memory than there is.
     """
 
-    def fitting() -> lanes.Programs:
-        found = _compiled(phase, programs)
+    def fitting(begins: bool) -> lanes.Programs:
+        found = _compiled(phase, programs, begins=begins)
         there = processes.least(free())
         if found and (found.peak_bytes <= there or phase.lanes == 1):
             return found
@@ -137,11 +138,14 @@ def all_at_once(
 
 
 def _compiled(
-    phase: Phase, programs: Callable[[], lanes.Programs] | None = None
+    phase: Phase,
+    programs: Callable[[bool], lanes.Programs] | None = None,
+    *,
+    begins: bool = True,
 ) -> lanes.Programs | None:
     """The programs, or None if the compiler itself finds that they need more than there is."""
     try:
-        return programs() if programs else lanes.compile_phase(phase)
+        return programs(begins) if programs else lanes.compile_phase(phase, begins)
     except jax.errors.JaxRuntimeError as error:
         if not lanes.is_exhausted(error):
             raise

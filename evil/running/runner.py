@@ -28,12 +28,13 @@ __all__ = ["Frozen", "Interrupted", "Outcome", "Phase", "Session", "run"]
 def run(
     phase: Phase,
     session: Session | None = None,
-    programs: Callable[[], lanes.Programs] | None = None,
+    programs: Callable[[bool], lanes.Programs] | None = None,
 ) -> Outcome:
     """Run `phase`, or whatever of it a checkpoint in the session's directory has left to do.
 
-    `programs` returns those of this phase, or of one of equal shapes, if they are being compiled
-    elsewhere; it is not called when nothing is left to do.
+    `programs(begins)` returns those of this phase, or of one of equal shapes, if somebody else sees
+    to compiling them; it is told whether the phase begins or goes on, and is not called when
+    nothing is left to do.
 
     Raises `Interrupted`, after saving, if the session was asked to stop.
     """
@@ -44,7 +45,8 @@ def run(
         processes.first(lambda: _rewind(phase, session, position))
         session.progress.start(phase.name, position.iteration, phase.iterations)
         try:
-            compiled = programs() if programs else lanes.compile_phase(phase)
+            begins = states is None
+            compiled = programs(begins) if programs else lanes.compile_phase(phase, begins)
             states, position = _finish(phase, session, compiled, states, position)
         finally:
             session.progress.finish()

@@ -81,7 +81,7 @@ WRITES_FILES = (
 
 MAX_LINES = 300
 MAX_IMPORT_SECONDS = 0.3
-HEAVY = ("brax", "gymnax", "distrax", "flax", "orbax", "matplotlib")
+HEAVY = ("brax", "gymnax", "distrax", "flax", "matplotlib")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -111,7 +111,7 @@ def safetensors(generator: Generator, content: bytes) -> bytes:
     if generator.integers(8) == 0:
         claimed = int(generator.choice([0, 1, length - 1, length + 1, 2**40, 2**63 - 1]))
         return struct.pack("<Q", claimed) + content[8:]
-    if generator.integers(3) == 0:
+    if "__metadata__" in header and generator.integers(3) == 0:
         meta = distorted(generator, json.loads(header["__metadata__"]["meta"]))
         header["__metadata__"]["meta"] = json.dumps(meta)
     else:

@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from evil.experiments import clone
 from evil.experiments.shared import artefacts
 from evil.networks import actor_critic
 from evil.rewards import ensemble
-from evil.running import faults, sinks, weights
+from evil.running import checkpoints, faults, sinks, weights
 from evil.running import files as running_files
 from evil.running.checkpoints import Checkpoints
 from evil.running.directory import RunDirectory
@@ -162,6 +163,18 @@ def read_checkpoint(path: Path) -> Any:
     return saved and store.restore(saved, {"x": jax.ShapeDtypeStruct((1, 2), np.float32)})
 
 
+def make_state(folder: Path) -> Path:
+    return make_checkpoint(folder).with_name(checkpoints.STATE)
+
+
+def read_state(path: Path) -> Any:
+    """As somebody would have it read who knows what is checked."""
+    described = path.with_name("meta.json")
+    meta = json.loads(described.read_text()) | {"checksum": zlib.crc32(path.read_bytes())}
+    described.write_text(json.dumps(meta))
+    return read_checkpoint(described)
+
+
 def read_metrics(path: Path) -> None:
     copy = path.with_name("copy.jsonl")
     copy.write_bytes(path.read_bytes())
@@ -211,6 +224,7 @@ READERS = {
         make_summary, (GARBLED, as_json), lambda path: RunDirectory(path.parent).read_summary()
     ),
     "checkpoint": Reader(make_checkpoint, (GARBLED, as_json), read_checkpoint),
+    "state": Reader(make_state, (GARBLED, mutations.safetensors), read_state),
     "metrics": Reader(make_metrics, (GARBLED, mutations.line), read_metrics),
     "fault": Reader(make_fault, (GARBLED, mutations.safetensors), read_fault),
 }

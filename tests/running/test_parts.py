@@ -33,7 +33,9 @@ def test_parts_come_to_the_same_bits_by_one_program(tiny, whole, monkeypatch):
     compiled = []
     compile_phase = lanes.compile_phase
     monkeypatch.setattr(
-        lanes, "compile_phase", lambda phase: compiled.append(phase.lanes) or compile_phase(phase)
+        lanes,
+        "compile_phase",
+        lambda phase, begins: compiled.append(phase.lanes) or compile_phase(phase, begins),
     )
     cut = parts.cut(phase(tiny), Session(), lanes_per_program=2)
     assert [part.lanes for part in cut.phases] == [2, 2]  # the last lane twice
@@ -89,8 +91,8 @@ def exhausted(monkeypatch, name, most, after=0):
     """Programs whose `name` fits `most` lanes, from call number `after` on."""
     compile_phase, calls = lanes.compile_phase, []
 
-    def compiled(phase):
-        programs = compile_phase(phase)
+    def compiled(phase, begins):
+        programs = compile_phase(phase, begins)
 
         def greedy(*arguments):
             calls.append(phase.lanes)
@@ -141,38 +143,55 @@ def test_another_fault_of_the_device_stays_what_it_is(tiny, monkeypatch):
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: broken")
 
-    monkeypatch.setattr(lanes, "compile_phase", lambda phase: lanes.Programs(fail, fail, 0.0, 0))
+    monkeypatch.setattr(lanes, "compile_phase", lambda *_: lanes.Programs(fail, fail, 0.0, 0))
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
         parts.run(phase(tiny), Session())
 
 
 def test_what_cannot_be_cut_up_is_refused_before_it_runs(tiny):
     needed = 3 * 2**20
-    needy = lambda: lanes.Programs(lambda *_: None, lambda *_: None, 0.0, needed)  # noqa: E731
+    needy = lambda _: lanes.Programs(lambda *_: None, lambda *_: None, 0.0, needed)  # noqa: E731
     said = "irl: 3 lanes at once take 3 MiB, with 2 MiB free: expected fewer --num_seeds"
     with pytest.raises(UserError, match=said):
-        parts.all_at_once(phase(tiny), needy, free=lambda: 2 * 2**20)()
-    assert parts.all_at_once(phase(tiny), needy, free=lambda: needed)().peak_bytes == needed
+        parts.all_at_once(phase(tiny), needy, free=lambda: 2 * 2**20)(True)
+    assert parts.all_at_once(phase(tiny), needy, free=lambda: needed)(True).peak_bytes == needed
     single = dataclasses.replace(phase(tiny), keys=jax.random.split(jax.random.key(0), 1))
-    assert parts.all_at_once(single, needy, free=lambda: 0)().peak_bytes == needed
+    assert parts.all_at_once(single, needy, free=lambda: 0)(True).peak_bytes == needed
 
 
 def test_what_the_compiler_refuses_is_refused_in_one_sentence(tiny):
-    def compile_():
+    def compile_(begins):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Used 3G of 2G")
 
     with pytest.raises(UserError, match="3 lanes at once take more memory than there is"):
-        parts.all_at_once(phase(tiny), compile_)()
+        parts.all_at_once(phase(tiny), compile_)(True)
     single = dataclasses.replace(phase(tiny), keys=jax.random.split(jax.random.key(0), 1))
     with pytest.raises(UserError, match="memory did not suffice for a single lane"):
-        parts.all_at_once(single, compile_)()
+        parts.all_at_once(single, compile_)(True)
+
+
+def test_a_phase_that_goes_on_traces_its_first_states_only_when_asked(tiny, counted):
+    known = phase(tiny)
+    init = counted(tiny.init)
+    algorithm = dataclasses.replace(known.algorithm, init=init)
+    later = dataclasses.replace(known, algorithm=algorithm)
+    assert later.states and init.count == 1  # for their shapes
+    programs = lanes.compile_phase(later, begins=False)
+    assert init.count == 1
+    found, expected = programs.init(later.keys, later.data), known.init(known.keys, known.data)
+    assert init.count == 2  # by a shard of the lanes
+    np.testing.assert_array_equal(found["x"], expected["x"])
 
 
 def test_the_peak_is_that_of_the_hungrier_program(tiny, monkeypatch):
-    for sizes in ((1, 2), (2, 1)):
-        for name, size in zip(("_compile_init", "_compile_advance"), sizes, strict=True):
-            monkeypatch.setattr(lanes, name, lambda phase, size=size: (None, size))
-        assert lanes.compile_phase(phase(tiny)).peak_bytes == 2
+    def peak(sizes, begins=True):
+        left = iter(sizes)
+        monkeypatch.setattr(lanes, "peak_bytes", lambda _: next(left))
+        return lanes.compile_phase(phase(tiny), begins).peak_bytes
+
+    ones = peak((1, 1))  # on each of the devices that share the host's memory
+    assert peak((1, 2)) == peak((2, 1)) == 2 * ones
+    assert peak((7,), begins=False) == 7 * ones
 
 
 ENTRIES = ("3", "null", "{}", "[1]", '{"lanes": 3}', '{"lanes": -1, "predicted_memory_mb": 1.0}',

@@ -72,6 +72,7 @@ ALGORITHMS = {  # by the name that a summary gives
     "gmmil": "GMMIL",
     "irl": "IRL",
     "irl_plus": "IRL++",
+    "ppo": "PPO on the true reward",
     "pwil": "PWIL",
     "red": "RED",
     "sac": "SAC on the true reward",

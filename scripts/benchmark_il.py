@@ -42,16 +42,17 @@ def report(config: league.Config) -> None:
 def show(rows: list[dict[str, Any]]) -> None:
     """By environment, the best first."""
     table = rich.table.Table(box=rich.box.SIMPLE)
-    headings = ("env", "algorithm", "return", "% of expert", "95 % interval", "each seed",
-                "env steps", "updates", "minutes")  # fmt: skip
+    headings = ("env", "algorithm", "learner", "return", "% of expert", "95 % interval",
+                "each seed", "env steps", "updates", "minutes")  # fmt: skip
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in headings[:2] else "right")
+        table.add_column(heading, justify="left" if heading in headings[:3] else "right")
     envs = list(dict.fromkeys(row["env"] for row in rows))
     for row in sorted(rows, key=lambda row: (envs.index(row["env"]), -row["mean"])):
         low, high = row["interval"] or (None, None)
         table.add_row(
             row["env"],
             row["algorithm"] + "*" * (row["frozen"] > 0),
+            row["learner"].upper(),
             f"{sum(row['returns']) / len(row['returns']):,.1f}",
             f"{row['mean']:.0f}",
             "" if low is None else f"{low:.0f} to {high:.0f}",

@@ -36,6 +36,8 @@ class Config:
     """Seed of everything random."""
     preset: str = "auto"
     """Sizes of everything, as for run_il.py."""
+    learner: str | None = None
+    """Learner, ppo or sac; default: the algorithm's own."""
     tuned: bool = False
     """Whether with the values that were found by search for so many demonstrations."""
     survival: bool = False

@@ -2,11 +2,13 @@
 
     python scripts/run_il.py --algorithm dac --env hopper --num_demos 10 [--tuned]
 
-Algorithms: adril, airl, bc, dac, dril, fairl, gail, gmmil, pwil, red, sqil, and sac on the real
-reward, which needs no demonstrations. The run directory holds the checkpoints, metrics, summary,
-policies, reward and figures. With --bc_iterations 60 cloning runs beside it; with --num_retrained 5
-fresh policies are trained on the reward that was recovered. With --tuned, values are those found by
-search for 5, 10 or 25 demonstrations; gail is then played with SAC, as it was in that search.
+Algorithms: adril, airl, bc, dac, dril, fairl, gail, gmmil, pwil, red, sqil, and sac or ppo on the
+real reward, which needs no demonstrations. --learner ppo or sac plays a reward with another learner
+than its own; only the labels of adril and sqil need a replay. The run directory holds the
+checkpoints, metrics, summary, policies, reward and figures. With --bc_iterations 60 cloning runs
+beside it; with --num_retrained 5 fresh policies are trained on the reward that was recovered. With
+--tuned, values are those found by search for 5, 10 or 25 demonstrations; gail is then played with
+SAC, as it was in that search.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ def default(asked: argparse.Namespace) -> algorithms.Study:
         backend=asked.backend,
         num_demos=asked.num_demos,
         iterations=asked.iterations,
+        learner=asked.learner,
         is_tuned=asked.tuned,
     )
 
@@ -43,6 +46,7 @@ CHOOSING = [
 ]
 ASIDE = [
     ("--algorithm", {"default": "dac"}),
+    ("--learner", {}),
     ("--tuned", {"action": "store_true"}),
 ]
 

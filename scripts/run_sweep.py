@@ -33,14 +33,14 @@ from evil.running import command
 from scripts import run_il, run_irl
 
 CHOOSING = [*run_irl.CHOOSING, ("--num_demos", {"type": int})]
-ASIDE = [("--algorithm", {}), ("--tuned", {"action": "store_true"})]
+ASIDE = [("--algorithm", {}), ("--learner", {}), ("--tuned", {"action": "store_true"})]
 
 
 def default(asked: argparse.Namespace) -> sweep.Config:
     if asked.algorithm is not None:
         return imitation(asked)
-    if asked.tuned:
-        raise UserError("--tuned values are those of an --algorithm, which is not named.")
+    if asked.tuned or asked.learner:
+        raise UserError("--tuned and --learner go with an --algorithm, which is not named.")
     whole = run_irl.default(asked)
     return sweep.Config(study=dataclasses.replace(whole, num_seeds=5, num_retrained=1))
 

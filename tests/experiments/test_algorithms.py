@@ -11,8 +11,9 @@ from evil.demonstrations.demonstrations import from_episodes, transitions
 from evil.errors import UserError
 from evil.evaluation import episodes
 from evil.experiments import clone
-from evil.experiments.settings import algorithms
+from evil.experiments.settings import algorithms, presets
 from evil.imitation import bc, irl
+from evil.learners import ppo, sac
 from evil.rewards import fixed
 from evil.running import settings
 from evil.seams import Environment, Spec, Step
@@ -201,3 +202,57 @@ def test_a_known_reward_is_scaled():
     rows = transitions(DEMOS, jnp.arange(2))
     params = model.params(model.init(jax.random.key(0), DEMOS))
     np.testing.assert_allclose(model.score.apply(params, (), rows)[0], 3.0 * rows.reward)
+
+
+@pytest.mark.parametrize("name", ["airl", "dac", "dril", "fairl", "gail", "gmmil", "pwil", "red"])
+def test_a_reward_of_steps_goes_with_either_learner(name):
+    for env, preset in (("pendulum", "quick"), ("cartpole", "smoke")):
+        found = [
+            algorithms.imitation(name, env, preset, learner=learner).algorithm
+            for learner in presets.LEARNERS
+        ]
+        for game, kind in zip(found, (ppo, sac), strict=True):
+            assert isinstance(game.learner, kind.Config)
+            irl.make(game, environments.make(env))
+    own = algorithms.imitation(name, "pendulum", "quick").algorithm
+    assert own == found_for(name, algorithms.METHODS[name].learner)
+
+
+def found_for(name, learner):
+    return algorithms.imitation(name, "pendulum", "quick", learner=learner).algorithm
+
+
+def test_what_goes_with_a_reward_stays_with_it():
+    ours = {name: found_for(name, "ppo") for name in ("dac", "dril", "gmmil", "red")}
+    assert ours["dril"].learner.cloning_batch == 256
+    assert ours["dac"].reward.absorbing_steps == 19  # pendulum discounts by 0.95
+    assert ours["gmmil"].reward.absorbing_steps == 19
+    assert (ours["red"].updates_per_iteration, ours["red"].history) == (1, "current")
+    assert found_for("airl", "sac").reward.shaping_discount == 0.95
+
+
+@pytest.mark.parametrize("name", ["red", "gmmil"])
+def test_it_gets_better_with_the_other_learner(name):
+    game = algorithms.imitation(name, "pendulum", "smoke", iterations=100, learner="ppo").algorithm
+    assert gains(override(game, SMALL["ppo"]), 60) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "learner", "message"),
+    [
+        ("sqil", "ppo", "sqil does not go with --learner ppo"),
+        ("ppo", "sac", "ppo does not go with --learner sac"),
+        ("bc", "ppo", "bc does not go with --learner ppo"),
+        ("gail", "pqo", "did you mean ppo"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(name, learner, message):
+    with pytest.raises(UserError, match=message):
+        algorithms.imitation(name, "pendulum", "quick", learner=learner)
+
+
+def test_tuned_values_go_with_their_own_learner():
+    with pytest.raises(UserError, match="no --learner"):
+        algorithms.imitation(
+            "gail", "pendulum", "paper", num_demos=10, learner="sac", is_tuned=True
+        )

@@ -63,6 +63,7 @@ def entry(env, algorithm, percent, expert=100.0):
     return {
         "env": env,
         "algorithm": algorithm,
+        "learner": "",
         "expert": expert,
         "random": -5.0,
         "returns": percent,

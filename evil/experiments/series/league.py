@@ -3,7 +3,7 @@
 A cell is an algorithm on an environment. Its run lies at `<out>/<env>/<algorithm>/` and is one of
 run_il.py, so a league that was stopped goes on where it was, and a cell that is added later costs
 only itself. All cells have the same demonstrations, seeds and environment steps per seed. Two more
-say what returns are worth: random actions, and soft actor-critic that is paid one per step.
+say what returns are worth: random actions, and a learner that is paid one per step.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class Config:
     """Seed of everything random."""
     preset: str = "auto"
     """Sizes of everything, as for run_il.py."""
+    learner: str | None = None
+    """Learner of all algorithms that go with it, ppo or sac; default: each its own."""
     tuned: bool = False
     """Whether with the values that were found by search, where there are any."""
     survival: bool = True
@@ -71,6 +73,8 @@ class Cell:
 def cells_of(config: Config) -> list[Cell]:
     """All cells, environment by environment; UserError for what cannot be."""
     at_least(1, num_seeds=config.num_seeds, num_demos=config.num_demos)
+    if config.learner is not None and config.learner not in presets.LEARNERS:
+        raise unknown("learner", config.learner, presets.LEARNERS)
     for name in config.algorithms:
         if name not in algorithms.NAMES:
             raise unknown("algorithm", name, algorithms.NAMES)
@@ -97,13 +101,19 @@ def cells_of(config: Config) -> list[Cell]:
 def config_of(config: Config, env: str, name: str, env_steps: int | None) -> algorithms.Study:
     """The run of a cell."""
 
+    played = (config.learner or "sac") if name == SURVIVAL else name
+    learner = config.learner
+    if learner is not None and not algorithms.goes_with(played, learner):
+        learner = None
+
     def sized(iterations: int | None) -> algorithms.Study:
         return algorithms.imitation(
-            "sac" if name == SURVIVAL else name,
+            played,
             env,
             presets.resolve(config.preset),
             num_demos=config.num_demos,
             iterations=iterations,
+            learner=learner,
             is_tuned=config.tuned and tuned.has(name),
         )
 
@@ -140,6 +150,13 @@ def shorter_rollouts(config: recover.Config, env_steps: int) -> dict[str, int]:
         "algorithm.learner.num_envs": worlds,
         "algorithm.learner.num_minibatches": batches,
     }
+
+
+def learner_of(config: algorithms.Study) -> str:
+    """By whom it is played; nobody, where there is only cloning."""
+    if isinstance(config, clone.Config):
+        return ""
+    return "ppo" if isinstance(config.algorithm.learner, ppo.Config) else "sac"
 
 
 def updates(config: algorithms.Study, iterations: int) -> int:
@@ -193,6 +210,7 @@ def line(cell: Cell) -> dict[str, Any]:
     return {
         "env": cell.env,
         "algorithm": cell.algorithm,
+        "learner": learner_of(config),
         "expert": expert,
         "random": random,
         "returns": returns,
@@ -222,6 +240,7 @@ def at_random(row: dict[str, Any]) -> dict[str, Any]:
         **same,
         **blank,
         "algorithm": RANDOM,
+        "learner": "",
         "returns": [row["random"]],
         "percent": [percent],
         "mean": percent,

@@ -12,7 +12,11 @@
     sqil   SAC   label of origin                 nothing to fit   half of each batch the expert's
     adril  SAC   label of origin and round       nothing to fit   every other batch the expert's
     sac    SAC   the real one                    nothing to fit   its replay
+    ppo    PPO   the real one                    nothing to fit   its own
     bc     none
+
+Rewards of steps know nothing of who learns from them, so either learner goes with each; labels of a
+row's origin mean something in a replay alone.
 
 Reference: arulkumaran2023pragmatic
 """
@@ -25,7 +29,7 @@ from typing import Any, Literal
 
 from evil import environments
 from evil.config import override
-from evil.errors import at_least, unknown
+from evil.errors import UserError, at_least, unknown
 from evil.experiments import clone, recover
 from evil.experiments.settings import presets, sizes_sac, tuned
 from evil.imitation import irl
@@ -80,6 +84,7 @@ METHODS = {
     "gail": Method("ppo", adversarial.Config(reward="gail"), is_fitted=True),
     # Compared with the whole replay, the witness would be one of all policies so far.
     "gmmil": Method("sac", kernel.Config(), recent=16, absorbing=True),
+    "ppo": Method("ppo", fixed.Config()),
     "pwil": Method("sac", coupling.Config()),
     "red": Method("sac", support.Config()),
     "sac": Method("sac", fixed.Config()),
@@ -112,14 +117,21 @@ def imitation(
     backend: str | None = None,
     num_demos: int | None = None,
     iterations: int | None = None,
+    learner: str | None = None,
     is_tuned: bool = False,
 ) -> Study:
     """A run of an algorithm on an environment, which ends with the returns of its policies.
 
-    If tuned, with the values that were found for so many demonstrations.
+    `learner` is ppo or sac, where it is not to be the algorithm's own. If tuned, with the values
+    that were found for so many demonstrations.
     """
     if algorithm not in NAMES:
         raise unknown("algorithm", algorithm, NAMES)
+    method = None if algorithm == "bc" else METHODS[algorithm]
+    if learner is not None:
+        method = played_by(algorithm, learner)
+        if is_tuned:
+            raise UserError("tuned values go with the learner they were found for: no --learner.")
     if is_tuned:
         found = tuned.values(algorithm, num_demos, environments.make(env, backend).spec)
         kind = tuned.ALIASES.get(algorithm, algorithm)
@@ -127,9 +139,9 @@ def imitation(
             kind, env, preset, backend=backend, num_demos=num_demos, iterations=iterations
         )
         return as_found(algorithm, usual, found)
-    if algorithm == "bc":
+    if method is None:
         return cloned(env, preset, backend, num_demos, iterations)
-    method, resolved = METHODS[algorithm], presets.resolve(preset)
+    resolved = presets.resolve(preset)
     if method.learner == "sac" and iterations is None:
         iterations = sizes_sac.imitating(environments.canonical(env), resolved).iterations
     usual = presets.recovery(
@@ -145,6 +157,29 @@ def imitation(
         bc_iterations=0,
         algorithm=played(method, usual, resolved),
     )
+
+
+def played_by(algorithm: str, learner: str) -> Method:
+    """An algorithm's reward, and a learner by name; UserError where they do not go together."""
+    if learner not in presets.LEARNERS:
+        raise unknown("learner", learner, presets.LEARNERS)
+    if not goes_with(algorithm, learner):
+        raise UserError(f"{algorithm} does not go with --learner {learner}.")
+    method = METHODS[algorithm]
+    if learner == method.learner:
+        return method
+    # What else is said of its own learner was found for that one.
+    kept = {name: value for name, value in method.learns.items() if name == "cloning_batch"}
+    return dataclasses.replace(method, learner=learner, learns=kept)
+
+
+def goes_with(algorithm: str, learner: str) -> bool:
+    """Whether an algorithm can be played with a learner, by their names."""
+    method = METHODS.get(algorithm)
+    if method is None:
+        return False
+    is_free = not isinstance(method.reward, (labels.Config, fixed.Config))
+    return is_free or method.learner == learner
 
 
 def as_found(algorithm: str, usual: Study, found: tuned.Values) -> Study:
@@ -183,20 +218,26 @@ def cloned(
 
 
 def on_policy(method: Method, usual: recover.Config, preset: presets.Preset) -> irl.Config:
-    """The usual game against one classifier, but for the form of its reward."""
+    """Proximal policy optimisation and its reward, which is compared with the last rollout."""
+    usual_game = usual.algorithm
+    learner = dataclasses.replace(usual_game.learner, **method.learns)
+    game = dataclasses.replace(usual_game, learner=learner, history="current")
     ours: Any = method.reward
-    sized: Any = usual.algorithm.reward
+    if not isinstance(ours, adversarial.Config):
+        game = dataclasses.replace(game, reward=sized(ours, preset), updates_per_iteration=1)
+        return beyond_the_end(game) if method.absorbing else game
+    # The usual game is against a classifier: what differs is the form of its reward.
+    usual_reward: Any = usual_game.reward
+    member = usual_reward.member
     form = ("shaped", "subtract_log_policy", "reward")
     changes = {name: getattr(ours, name) for name in form}
-    if not sized.member.embed:
+    if not member.embed:
         changes |= {"reward_bound": ours.reward_bound} | ({} if preset == "paper" else SHORT)
     if ours.shaped:
-        discount = usual.algorithm.learner.discount
-        hidden = {"hidden": sized.member.hidden, "shaping_hidden": sized.member.hidden}
-        changes |= hidden | {"absorbing_steps": 0, "shaping_discount": discount}
-    return dataclasses.replace(
-        usual.algorithm, reward=dataclasses.replace(sized.member, **changes), history="current"
-    )
+        hidden = {"hidden": member.hidden, "shaping_hidden": member.hidden}
+        changes |= hidden | {"absorbing_steps": 0, "shaping_discount": learner.discount}
+    game = dataclasses.replace(game, reward=dataclasses.replace(member, **changes))
+    return beyond_the_end(game) if method.absorbing else game
 
 
 def off_policy(method: Method, usual: recover.Config, preset: presets.Preset) -> irl.Config:
@@ -208,12 +249,11 @@ def off_policy(method: Method, usual: recover.Config, preset: presets.Preset) ->
     learner = dataclasses.replace(
         learner, round_length=mixing.nearest(method.round_length, rollout)
     )
-    reward: Any = method.reward
-    kind = type(reward).__module__.rpartition(".")[2]
-    if preset == "smoke":
-        reward = dataclasses.replace(reward, **SMOKE.get(kind, {}))
+    reward = sized(method.reward, preset)
     if method.is_fitted and preset != "paper":
         reward = dataclasses.replace(reward, **STEEP)
+    if getattr(reward, "shaped", False):
+        reward = dataclasses.replace(reward, shaping_discount=learner.discount)
     rows = min(learner.capacity, usual.iterations * rollout) if method.is_fitted else rollout
     game = dataclasses.replace(
         usual.algorithm,
@@ -225,6 +265,14 @@ def off_policy(method: Method, usual: recover.Config, preset: presets.Preset) ->
         capacity=-(-max(rows, method.recent * rollout) // rollout) * rollout,
     )
     return beyond_the_end(game) if method.absorbing else game
+
+
+def sized(reward: Any, preset: presets.Preset) -> Any:
+    """A reward as it is at a preset."""
+    if preset != "smoke":
+        return reward
+    kind = type(reward).__module__.rpartition(".")[2]
+    return dataclasses.replace(reward, **SMOKE.get(kind, {}))
 
 
 def beyond_the_end(game: irl.Config) -> irl.Config:

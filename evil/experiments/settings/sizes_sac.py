@@ -37,6 +37,7 @@ QUICK = Size(
     _hidden(
         dataclasses.replace(
             DEFAULT,
+            num_steps=16,
             update_ratio=1 / 32,
             learning_rate=1e-3,
             final_learning_rate=1e-3,
@@ -45,7 +46,7 @@ QUICK = Size(
         64,
         64,
     ),
-    8000,
+    2000,
 )
 SMOKE = _hidden(
     dataclasses.replace(

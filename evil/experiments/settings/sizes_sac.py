@@ -38,7 +38,7 @@ QUICK = Size(
         dataclasses.replace(
             DEFAULT,
             num_steps=16,
-            update_ratio=1 / 32,
+            update_ratio=1 / 16,
             learning_rate=1e-3,
             final_learning_rate=1e-3,
             retention=0.98,

@@ -81,8 +81,9 @@ def cut(
     at_least(0, lanes_per_program=lanes_per_program)
     if before := processes.first(lambda: _remembered(phase, session)):
         parts = list(_parts(phase, before["lanes"]))
-        programs = functools.cache(lambda begins: lanes.compile_phase(parts[0], begins))
-        return Parts(parts, phase.lanes, programs, before["predicted_memory_mb"])
+        # Which part goes on and which begin is not known yet: first states are compiled if needed.
+        programs = functools.cache(lambda: lanes.compile_phase(parts[0], begins=False))
+        return Parts(parts, phase.lanes, lambda _: programs(), before["predicted_memory_mb"])
     return _sized(phase, session, lanes_per_program, free)
 
 

@@ -42,7 +42,7 @@ def main() -> None:
     session = Session(directory, checkpoint_interval_s=0.0)
     before = memory.peak_memory_mb()
     cut, _ = parts.run(phase, session)
-    program = cut.programs().peak_bytes / 2**20
+    program = cut.programs(True).peak_bytes / 2**20
     found = {"before": before, "program": program, "predicted": cut.predicted_memory_mb}
     print(json.dumps(found | {"measured": memory.peak_memory_mb(), "lanes": cut.phases[0].lanes}))
 

@@ -130,6 +130,7 @@ def named(algorithm, **changes):
     """The sweep of an algorithm on gridworld, as a command line has it before its own options."""
     asked = {"env": "gridworld", "preset": "smoke", "backend": None, "iterations": None}
     asked |= {"irl_plus": False, "recipe": "default", "num_demos": 5, "tuned": False}
+    asked |= {"learner": None}
     return run_sweep.default(argparse.Namespace(**(asked | {"algorithm": algorithm} | changes)))
 
 
@@ -186,7 +187,9 @@ def test_what_is_played_alone_is_worth_its_return(monkeypatch):
         ({"algorithm": "mce"}, "mce cannot be swept yet"),
         ({"algorithm": "dacc"}, "unknown algorithm 'dacc': did you mean dac"),
         ({"algorithm": "gail", "irl_plus": True}, "--irl_plus and --recipe say how"),
-        ({"algorithm": None, "tuned": True}, "--tuned values are those of an --algorithm"),
+        ({"algorithm": None, "tuned": True}, "--tuned and --learner go with an --algorithm"),
+        ({"algorithm": None, "learner": "ppo"}, "which is not named"),
+        ({"algorithm": "sqil", "learner": "ppo"}, "sqil does not go with"),
     ],
 )
 def test_what_no_sweep_goes_by_is_refused(asked, said):

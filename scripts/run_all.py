@@ -13,6 +13,7 @@ import dataclasses
 import tyro
 
 from evil.experiments.series import league
+from evil.experiments.settings import algorithms
 from evil.running import command
 from scripts import benchmark_il
 
@@ -53,6 +54,8 @@ def main() -> None:
         for field in dataclasses.fields(asked)
         if field.name not in ("algorithm", "out")
     }
+    if asked.learner is not None:
+        algorithms.played_by(asked.algorithm, asked.learner)  # refused, where a league would pass
     out = asked.out or f"runs/all-{asked.algorithm}"
     benchmark_il.report(league.Config(algorithms=(asked.algorithm,), out=out, **fields))
 

@@ -58,6 +58,23 @@ def test_one_algorithm_on_a_list_of_environments(config, table, capsys):
     assert "gridworld" in said and "random" in said and "league.png" in said
 
 
+def test_a_list_of_one_algorithm_is_played_by_whom_it_was_asked_for(tmp_path):
+    for name, said in (("sqil", "sqil does not go with --learner ppo"), ("sqli", "mean sqil")):
+        with pytest.raises(UserError, match=said):
+            start(run_all, "--algorithm", name, "--learner", "ppo", "--out", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_league_gives_a_learner_to_all_that_go_with_it():
+    config = league.Config(
+        algorithms=("gmmil", "sqil", "bc"), envs=("pendulum",), preset="quick", learner="ppo"
+    )
+    found = {cell.algorithm: league.learner_of(cell.config) for cell in league.cells_of(config)}
+    assert found == {"gmmil": "ppo", "sqil": "sac", "bc": "", "survival": "ppo"}
+    with pytest.raises(UserError, match="did you mean ppo"):
+        league.cells_of(dataclasses.replace(config, learner="pqo"))
+
+
 def entry(env, algorithm, percent, expert=100.0):
     mean = sum(percent) / len(percent)
     return {

@@ -100,7 +100,6 @@ def cells_of(config: Config) -> list[Cell]:
 
 def config_of(config: Config, env: str, name: str, env_steps: int | None) -> algorithms.Study:
     """The run of a cell."""
-
     played = (config.learner or "sac") if name == SURVIVAL else name
     learner = config.learner
     if learner is not None and not algorithms.goes_with(played, learner):

@@ -161,6 +161,8 @@ def imitation(
 
 def played_by(algorithm: str, learner: str) -> Method:
     """An algorithm's reward, and a learner by name; UserError where they do not go together."""
+    if algorithm not in NAMES:
+        raise unknown("algorithm", algorithm, NAMES)
     if learner not in presets.LEARNERS:
         raise unknown("learner", learner, presets.LEARNERS)
     if not goes_with(algorithm, learner):

@@ -28,13 +28,13 @@ def figure(study: str | Path) -> Figure:
     drawn = style.new(columns=len(envs), size=size)
     for env, axes in zip(envs, drawn.axes, strict=True):
         panel(axes, [row for row in rows if row["env"] == env], names)
-        axes.set_title(env)
-    drawn.axes[0].invert_yaxis()
+        axes.set_xlabel(f"true return on {env}")  # the legend stands where a title would
+    drawn.axes[0].set_ylim(len(names) - 0.5, -0.5)
     seeds, fresh = len(rows[0]["irl"]), len(rows[0]["retrain"]) // len(rows[0]["irl"])
     style.headline(
         drawn,
         "Which recipe recovers a reward that retrains a policy",
-        f"Each dot is one policy: {seeds} rewards per recipe, {fresh} fresh policies on each. "
+        f"Each dot is one policy. Rewards per recipe: {seeds}; fresh policies on each: {fresh}. "
         "Bars: interquartile means.",
     )
     return drawn
@@ -61,6 +61,6 @@ def panel(axes: Axes, rows: list[dict[str, Any]], names: list[str]) -> None:
             markersize=15, markeredgewidth=2.6,
         )  # fmt: skip
     axes.set_yticks(range(len(names)), names)
+    axes.margins(x=0.05)
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
-    axes.set_xlabel("true return")
     style.legend(axes)

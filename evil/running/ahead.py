@@ -16,19 +16,19 @@ def prepare(*jobs: Callable[[], Any]) -> tuple[Callable[[], Any], ...]:
     """Jobs for a thread of their own, one after the other, which begin at once when told to.
 
     Returns what tells them (again and again changes nothing), and a function for each job that
-    begins them at the latest, and waits for it: it returns what the job returned, or raises what it
-    raised.
+    begins it and those after it at the latest, and waits for it: it returns what the job returned,
+    or raises what it raised. Jobs before it are left alone: whoever resumes may not need them.
     """
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")  # no thread before begin
+    begun: dict[int, Future[Any]] = {}
 
-    @functools.cache
-    def begin() -> list[Future[Any]]:
-        pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
-        futures = [pool.submit(job) for job in jobs]
-        pool.shutdown(wait=False)
-        return futures
+    def begin(first: int = 0) -> None:
+        for index in range(first, len(jobs)):
+            if index not in begun:
+                begun[index] = pool.submit(jobs[index])
 
-    return begin, *(functools.partial(_result, begin, index) for index in range(len(jobs)))
+    def result(index: int) -> Any:
+        begin(index)
+        return begun[index].result()
 
-
-def _result(begin: Callable[[], list[Future[Any]]], index: int) -> Any:
-    return begin()[index].result()
+    return begin, *(functools.partial(result, index) for index in range(len(jobs)))

@@ -21,10 +21,11 @@ def test_jobs_are_done_in_order_and_fail_alone():
     begin, first, second, third = ahead.prepare(
         lambda: done.append(1), fail, lambda: done.append(3) or 4
     )
+    begin()
     assert third() == 4
     begin()
-    assert done == [1, 3]
     assert first() is None
+    assert done == [1, 3]
     with pytest.raises(RuntimeError, match="no such step"):
         second()
 
@@ -35,6 +36,16 @@ def test_jobs_begin_when_they_are_told_to_and_not_before():
     assert not begun.wait(0.05)
     begin()
     assert begun.wait(10.0) and result() is None
+
+
+def test_a_job_that_is_asked_for_does_not_wait_for_those_before_it():
+    done = []
+    jobs = [lambda index=index: done.append(index) or index for index in range(3)]
+    begin, first, second, third = ahead.prepare(*jobs)
+    assert second() == 1 and third() == 2 and done == [1, 2]
+    assert first() == 0 and done == [1, 2, 0]
+    begin()
+    assert done == [1, 2, 0]
 
 
 def test_a_run_with_programs_compiles_nothing_and_is_the_same(tiny, monkeypatch, assert_same_bits):

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from evil import registry
 from evil.errors import UserError, at_least
-from evil.experiments.shared import findings, measure, retraining
+from evil.experiments.shared import critics, findings, measure, retraining
 from evil.experiments.shared.problem import Problem, read_problem
 from evil.imitation import bc, irl
 from evil.learners import choice, ppo
@@ -67,6 +67,8 @@ class Config:
     restart_rate: float = 0.0
     """The `final_restart_rate` of fresh policies. The game's own play whole episodes, because they
     are compared with whole demonstrations."""
+    shaped: bool = False
+    """Whether fresh policies on a recovered reward are also shaped by the game's critic."""
     baselines: bool = True
     """Whether to train on the real reward and on mere survival, beside the recovered reward."""
     evaluation_episodes: int = 100
@@ -118,6 +120,8 @@ def study(config: Config, *, imitates: bool = True) -> Study:
     if problem.demos.action is None:
         # Whatever needs actions says so as soon as it is traced.
         jax.eval_shape(game.init, jax.random.key(config.seed), problem.demos)
+    if config.shaped:
+        critics.checked(config.algorithm.learner)
     if config.num_retrained and model.score.reads_origin:
         raise UserError("labels of origin teach nobody anew: expected num_retrained 0.")
     return Study(
@@ -170,8 +174,8 @@ class Study:
             phases.insert(0, self.imitating("bc", self.cloning, key_bc, config.bc_iterations))
         # Of the rewards that are still to be recovered the shapes are known, and these suffice to
         # compile what comes after the game.
-        shapes = jax.eval_shape(jax.vmap(self.game.reward), playing.states)
-        again = self.retraining(_zeros(shapes), key_again)
+        blank_params, blank_players = _zeros(jax.eval_shape(self.recovered, playing.states))
+        again = self.retraining(blank_params, blank_players, key_again)
         everything = phases + ([] if again is None else [again.phase])
         begin, programs, judges = ahead.prepare(
             lambda: None if again is None else lanes.compile_phase(again.phase),
@@ -182,8 +186,8 @@ class Study:
         for phase in phases:
             first = functools.partial(lanes.compile_phase, phase, traced=begin)
             outcomes[phase.name] = run(phase, session, parts.all_at_once(phase, first))
-        reward_params = jax.vmap(self.game.reward)(outcomes["irl"].states)
-        fresh = self.retraining(reward_params, key_again)
+        reward_params, players = self.recovered(outcomes["irl"].states)
+        fresh = self.retraining(reward_params, players, key_again)
         if fresh is not None:
             outcomes["retrain"] = run(
                 fresh.phase, session, parts.all_at_once(fresh.phase, lambda _: programs())
@@ -222,38 +226,49 @@ class Study:
             chunk=self.config.chunk,
         )
 
-    def retraining(self, reward_params: PyTree, key: Key) -> retraining.Retraining | None:
+    def recovered(self, states: PyTree) -> tuple[PyTree, Policy]:
+        """The game's rewards `[S, ...]`, and its policies."""
+        return jax.vmap(self.game.reward)(states), measure.stacked_policy(self.game.policy, states)
+
+    def retraining(
+        self, reward_params: PyTree, players: Policy, key: Key
+    ) -> retraining.Retraining | None:
         """Fresh policies on the game's rewards `[S, ...]`, if any are wanted."""
-        if not self.config.num_retrained:
+        config, shaping = self.config, None
+        if not config.num_retrained:
             return None
+        if config.shaped:
+            shaping = critics.of_policies(self.problem.env, config.algorithm.learner, players)
         return retraining.make(
-            self.config.fresh_learner,
+            config.fresh_learner,
             self.model,
             self.problem.env,
             reward_params,
             key,
-            per_reward=self.config.num_retrained,
-            iterations=self.config.iterations,
-            chunk=self.config.chunk,
-            baselines=self.config.baselines,
+            per_reward=config.num_retrained,
+            iterations=config.iterations,
+            chunk=config.chunk,
+            baselines=config.baselines,
+            shaping=shaping,
         )
 
     def everybody(
         self, states: dict[str, PyTree], again: retraining.Retraining | None
     ) -> tuple[dict[str, Policy], dict[str, PyTree]]:
         """All policies, stacked by kind, and the recovered reward that goes with each."""
-        mode = self.config.deterministic
-        policies = {}
+        config, mode = self.config, self.config.deterministic
+        policies = {
+            "irl": measure.stacked_policy(self.game.policy, states["irl"], deterministic=mode)
+        }
+        if again is not None:
+            policies |= again.policies(states["retrain"], deterministic=mode)
+        policies = measure.sharing_act(policies, "irl")
         if "bc" in states:
             # A clone's deviation is mostly its own error: it is judged, generously, by its mode.
             clones = measure.stacked_policy(self.cloning.policy, states["bc"], deterministic=True)
-            policies["bc"] = clones
-        policies["irl"] = measure.stacked_policy(
-            self.game.policy, states["irl"], deterministic=mode
-        )
-        if again is not None:
-            policies |= again.policies(states["retrain"], deterministic=mode)
-        policies = _sharing_act(policies, self.config)
+            if config.bc.network == config.algorithm.learner.network:
+                clones = measure.still(clones, policies["irl"])
+            policies = {"bc": clones} | policies
         reward_params = jax.vmap(self.game.reward)(states["irl"])
         return policies, {
             name: measure.reward_of_each(policy, reward_params) for name, policy in policies.items()
@@ -277,20 +292,3 @@ class Study:
 
 def _zeros(shapes: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
-
-def _sharing_act(policies: dict[str, Policy], config: Config) -> dict[str, Policy]:
-    """Policies of equal networks play in one compiled program: give them one `act`.
-
-    The clone plays its mode, which for a gaussian is what it samples without deviation.
-    """
-    found = dict(policies)
-    weights = policies["bc"].params["network"]["params"] if "bc" in policies else {}
-    if config.bc.network == config.algorithm.learner.network and "log_std" in weights:
-        still = {"params": weights | {"log_std": jnp.full_like(weights["log_std"], -30.0)}}
-        found["bc"] = dataclasses.replace(
-            policies["irl"], params=policies["bc"].params | {"network": still}
-        )
-    for name in set(policies) - {"bc"}:
-        found[name] = dataclasses.replace(policies["irl"], params=policies[name].params)
-    return found

@@ -172,8 +172,8 @@ class Sweep:
     def again(self, group: Group, game: Outcome, key: Key) -> Phase:
         """Fresh policies on the reward of every lane of the game, by the learner of its point."""
         study = group.study
-        rewards = jax.vmap(study.game.reward)(game.states)
-        found = study.retraining(rewards, key)
+        rewards, players = study.recovered(game.states)
+        found = study.retraining(rewards, players, key)
         assert found is not None  # `num_retrained` is not 0
         own = len(group.points)
         phase = dataclasses.replace(
@@ -228,6 +228,8 @@ def study(config: Config) -> Sweep:
         _check_is_read(field, config.what, base)
     traced = [field for field in fields if field.hyper is not None]
     lanes = {field.path for field in traced} | {NUM_DEMOS}
+    if base.shaped and LEARNER + "discount" in lanes:
+        raise UserError("critics that shape have one discount: expected to sweep another field.")
     groups: dict[str, list[Point]] = {}
     for point in found:
         static = {path: value for path, value in point.items() if path not in lanes}

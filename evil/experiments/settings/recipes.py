@@ -116,6 +116,7 @@ ROWS = (
     ),
     Row("decay", "weight decay", {MEMBER + "weight_decay": 1e-2}),
     Row("averaged", "a running average of the weights", {MEMBER + "averaging": 0.999}),
+    Row("shaped", "fresh policies are shaped by the game's critic", {"shaped": True}),
     # What it sees.
     Row("next-state", "rewards of the successor", {MEMBER + "inputs": "next_s"}),
     Row("state-pairs", "rewards of state and successor", {MEMBER + "inputs": "ss"}),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import jax
+
 from evil import normalise
 from evil.demonstrations import catalogue
+from evil.errors import UserError
 from evil.experiments.shared import artefacts
 from evil.experiments.shared.comparison import Term
+from evil.learners import ppo
 from evil.networks import actor_critic
 from evil.rewards import potential
-from evil.seams import Environment, PyTree
+from evil.seams import Environment, Policy, PyTree
 
 
 def of_policy(
@@ -30,6 +34,28 @@ def of_policy(
             discount,
         ),
     )
+
+
+def of_policies(env: Environment, learner: object, stacked: Policy) -> Term:
+    """Those beside stacked policies of PPO, as one term whose parameters are stacked alike.
+
+    UserError for learners without a critic of observations.
+    """
+    learner = checked(learner)
+    network, discount = learner.network, learner.discount
+    first = of_policy(env, network, jax.tree.map(lambda x: x[0], stacked.params), discount)
+    params = jax.vmap(lambda params: of_policy(env, network, params, discount).params)
+    return Term(potential=first.potential, params=params(stacked.params))
+
+
+def checked(learner: object) -> ppo.Config:
+    """A learner whose critic can be a potential; UserError for another."""
+    if not isinstance(learner, ppo.Config) or learner.network.embed:
+        raise UserError(
+            "the learner has no critic that sees observations, and nothing else shapes: expected "
+            "PPO with layers."
+        )
+    return learner
 
 
 def of_expert(env: Environment, discount: float) -> Term | None:

@@ -151,3 +151,23 @@ def unstack(policy: Policy, lane: int) -> Policy:
 def stacked_policy(make: Any, states: Any, *, deterministic: bool = False) -> Policy:
     """The policies of lane-stacked states, as one stacked policy."""
     return jax.vmap(lambda state: make(state, deterministic=deterministic))(states)
+
+
+def sharing_act(policies: Mapping[str, Policy], like: str) -> dict[str, Policy]:
+    """Policies of equal networks with one `act`, that of `like`: one compiled program plays all."""
+    act = policies[like]
+    return {
+        name: dataclasses.replace(act, params=policy.params) for name, policy in policies.items()
+    }
+
+
+def still(clone: Policy, like: Policy) -> Policy:
+    """The mode of a stacked policy, with the `act` of another of equal networks if that can be.
+
+    Samples of a gaussian without deviation are its mode; discrete actions have no deviation.
+    """
+    weights = clone.params["network"]["params"]
+    if "log_std" not in weights:
+        return clone
+    weights = weights | {"log_std": jnp.full_like(weights["log_std"], -30.0)}
+    return dataclasses.replace(like, params=clone.params | {"network": {"params": weights}})

@@ -4,7 +4,8 @@
     rl         the real reward: how much this learner and budget could have reached
     survival   1 per step: how much comes of not ending the episode
 
-All lanes share one learner, budget and compiled program; only the weights of a sum differ.
+All lanes share one learner, budget and compiled program; only the weights of sums differ. A shaping
+term is added to the recovered reward alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 
 from evil import registry
 from evil.experiments.shared import measure
+from evil.experiments.shared.comparison import Term
 from evil.learners import alone
 from evil.rewards import combine, fixed
 from evil.running.runner import Phase
@@ -52,13 +54,16 @@ def make(
     iterations: int,
     chunk: int,
     baselines: bool = True,
+    shaping: Term | None = None,
 ) -> Retraining:
     """Retraining with the learner of a config on S rewards, stacked in `reward_params`.
 
     There are `per_reward` policies on each recovered reward, and S on each of the other two,
-    unless `baselines` is False.
+    unless `baselines` is False. The parameters of `shaping` are stacked like the rewards.
     """
     score = combine.weighted(reward.score, fixed.real(), fixed.survival())
+    if shaping is not None:
+        score = combine.shaped(score, combine.weighted(shaping.potential.score))
     algorithm: Algorithm = alone.make(registry.make(learner, env, score))
     num_rewards = jax.tree.leaves(reward_params)[0].shape[0]
     others = (("rl", num_rewards), ("survival", num_rewards)) if baselines else ()
@@ -67,10 +72,15 @@ def make(
     each = jnp.arange(num_rewards)
     seeds = jnp.concatenate([jnp.repeat(each, per_reward), *[each] * len(others)])
     recovered = jax.tree.map(lambda x: x[seeds], reward_params)
+    data = {"weights": jnp.eye(3)[which], "parts": (recovered, (), ())}
+    if shaping is not None:
+        potentials = jax.tree.map(lambda x: x[seeds], shaping.params)
+        heeded = jnp.where(which == 0, 1.0, 0.0)[:, None]
+        data = {"reward": data, "shaping": {"weights": heeded, "parts": (potentials,)}}
     phase = Phase(
         name="retrain",
         algorithm=algorithm,
-        data={"weights": jnp.eye(3)[which], "parts": (recovered, (), ())},
+        data=data,
         data_axes=0,
         keys=jax.random.split(key, which.shape[0]),
         groups=groups,

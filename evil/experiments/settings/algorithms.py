@@ -93,8 +93,7 @@ METHODS = {
 NAMES = ("bc", *METHODS)
 # Steps of the published size need the published million of them.
 SHORT = {"learning_rate": 1e-3, "weight_decay": 0.1}
-# A classifier of norm one tells little apart. A short run has no time to live on little, and where
-# death is hardly worse than life, agents had better die.
+# A classifier of norm one tells little apart, and a short run has no time to live on little.
 STEEP = {
     "learning_rate": 1e-3, "weight_decay": 0.0, "spectral": False, "gradient_penalty": 10.0,
     "gradient_target": 1.0,
@@ -235,8 +234,7 @@ def on_policy(method: Method, usual: recover.Config, preset: presets.Preset) -> 
     form = ("shaped", "subtract_log_policy", "reward")
     changes = {name: getattr(ours, name) for name in form}
     if not member.embed:
-        quickly = STEEP if method.absorbing else SHORT
-        changes |= {"reward_bound": ours.reward_bound} | ({} if preset == "paper" else quickly)
+        changes |= {"reward_bound": ours.reward_bound} | ({} if preset == "paper" else SHORT)
     if ours.shaped:
         hidden = {"hidden": member.hidden, "shaping_hidden": member.hidden}
         changes |= hidden | {"absorbing_steps": 0, "shaping_discount": learner.discount}

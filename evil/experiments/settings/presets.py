@@ -22,6 +22,7 @@ from evil.experiments.settings import recipes, sizes_sac
 from evil.experiments.settings.sizes import (
     EVOLUTION,
     EXPERT_ITERATIONS,
+    EXPERT_LEARNERS,
     JUDGED,
     PAPER,
     PAPER_SMALL,
@@ -266,6 +267,7 @@ def expert(
         usual = chosen.iterations
     else:
         chosen = size(name, "quick")
+        chosen = dataclasses.replace(chosen, learner=EXPERT_LEARNERS.get(name, chosen.learner))
         usual = EXPERT_ITERATIONS.get(name, 2 * chosen.iterations)
     iterations = usual if iterations is None else iterations
     at_least(1, iterations=iterations)

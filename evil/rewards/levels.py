@@ -1,7 +1,8 @@
 """The level of a reward that has none of its own.
 
-It decides whether living on pays. Measured on what the agent does: its mean, or the fifth
-percentile, below which a policy is paid for surviving almost whatever it does.
+It decides whether living on pays. Measured on what the agent does: its mean, or a low quantile. At
+five per cent a policy is paid for surviving almost whatever it does, which is why runs report the
+survival baseline; higher up it has to do better, and ends its episodes where it cannot.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ Kind = Literal["none", "agent", "least"]
 KINDS = ("none", "agent", "least")
 
 
-def track(kind: str, level: Array, values: Array, count: Array) -> Array:
+def track(
+    kind: str, level: Array, values: Array, count: Array, quantile: Array | float = 0.05
+) -> Array:
     """The level `[]` after the agent's rewards `[N]` in update number `count`, from 0.
 
     Rewards change from update to update, so it follows with a memory of about fifty of them.
     """
     if kind == "none":
         return level
-    found = values.mean() if kind == "agent" else jnp.quantile(values, 0.05)
+    found = values.mean() if kind == "agent" else jnp.quantile(values, quantile)
     return level + (found - level) * jnp.maximum(0.02, 1.0 / (count + 1))

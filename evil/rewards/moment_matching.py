@@ -9,12 +9,10 @@ expert's spread is narrow: whoever is far away sees f saturated, a reward withou
 f, of inputs in units of what expert and agent spread over together, and a penalty on slopes above
 k alone, which leaves no local optimum with the wrong sign, give the potential that a Wasserstein
 distance maximises: it falls at a steady rate with the distance from the expert. Its level is
-arbitrary and decides whether living on pays, so b is the least that the agent has met: a policy
-is paid for surviving, which is why runs report the survival baseline.
+arbitrary, so b is low among what the agent has met: see `evil.rewards.levels`.
 
 The distance itself misleads: who stands still in a posture of the expert's is nearer to it than who
-moves clumsily. With noise on the inputs of both during updates, f separates two blurred
-distributions, and sees only what differs on the whole.
+moves clumsily. With noise on the inputs during updates, f sees only what differs on the whole.
 
 Reference: swamy2021moments, sapora2024evil, gulrajani2017improved, petzka2018regularization
 """
@@ -22,6 +20,7 @@ Reference: swamy2021moments, sapora2024evil, gulrajani2017improved, petzka2018re
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -82,8 +81,10 @@ class Config:
     normalise: Literal["expert", "pooled"] = "expert"
     """Units of the inputs: the spread of the expert's, or the running one of expert and agent."""
     baseline: levels.Kind = "none"
-    """What is subtracted from the reward: nothing, or its running mean (agent) or fifth percentile
-    (least) over what the agent does."""
+    """What is subtracted from the reward: nothing, or its mean (agent) or a low quantile (least)
+    over what the agent does."""
+    baseline_quantile: float = 0.05
+    """Share of what the agent does that is paid less than nothing, for `least`. Traced."""
     absorbing_steps: int = 0
     """Steps for which an episode that terminated goes on in an absorbing state; 0: it is over."""
     input_noise: float = 0.0
@@ -107,6 +108,7 @@ class Hyper:
     optimism: Array
     input_noise: Array
     averaging: Array
+    baseline_quantile: Array
 
 
 @pytree
@@ -124,10 +126,7 @@ class State:
 
 
 def gradient_penalty(slopes: Array, target: Array | float, *, one_sided: bool = False) -> Array:
-    """Mean squared distance of the slopes' norms from a target, or above it; `slopes` `[N, F]`.
-
-    The norm has a finite gradient at zero.
-    """
+    """Mean squared distance of norms of `slopes [N, F]` from a target, or above; smooth at zero."""
     excess = jnp.sqrt(jnp.sum(jnp.square(slopes), axis=-1) + 1e-12) - target
     return jnp.mean(jnp.square(jnp.maximum(excess, 0.0) if one_sided else excess))
 
@@ -174,6 +173,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         config.hidden, 1, config.activation, output_gain=2.0**0.5, precision=config.precision
     )
     form, spec, steps = outputs.FORMS[config.output], env.spec, config.absorbing_steps
+    level = functools.partial(levels.track, config.baseline)
 
     def units(moments: normalise.Moments) -> tuple[Array, Array]:
         return features.units(moments, floor=config.deviation_floor)
@@ -277,7 +277,7 @@ def make(config: Config, env: Environment) -> RewardModel:
             average=jax.tree.map(lambda a, p: keep * a + (1.0 - keep) * p, state.average, network),
             singular=singular,
             moments=moments,
-            baseline=levels.track(config.baseline, state.baseline, paid, state.count),
+            baseline=level(state.baseline, paid, state.count, hyper.baseline_quantile),
             optimiser=opt_state,
             count=state.count + 1,
         )

@@ -253,9 +253,21 @@ def test_baseline_by_hand(kind, expected):
     values = jnp.arange(101.0)
     found = levels.track(kind, jnp.float32(0.5), values, jnp.int32(1000))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+    higher = levels.track(kind, jnp.float32(0.5), values, jnp.int32(0), 0.25)
+    assert higher == {"none": 0.5, "agent": 50.0, "least": 25.0}[kind]
     if kind != "none":  # the first batch decides alone
         first = levels.track(kind, jnp.float32(0.5), values, jnp.int32(0))
         np.testing.assert_allclose(first, {"agent": 50.0, "least": 5.0}[kind], rtol=1e-5)
+
+
+def test_as_many_steps_are_paid_less_than_nothing_as_the_quantile_says():
+    config = dataclasses.replace(
+        SMALL, baseline="least", baseline_quantile=0.3, learning_rate=0.0, final_learning_rate=0.0
+    )
+    model = moment_matching.make(config, environment())
+    state, _ = model.update(jax.random.key(0), model.init(jax.random.key(1), UNIT), AGENT, EXPERT)
+    paid = model.score.apply(model.params(state), (), AGENT)[0]
+    assert float((paid < 0.0).mean()) == pytest.approx(0.3, abs=1.0 / len(paid))
 
 
 def test_the_baseline_is_part_of_the_reward():

@@ -93,6 +93,11 @@ ROWS = (
     Row("two-sided", "slopes below the target are penalised too", {MEMBER + "one_sided": False}),
     Row("expert-units", "inputs in units of the expert's spread", {MEMBER + "normalise": "expert"}),
     Row("centred", "the agent's mean is worth nothing", {MEMBER + "baseline": "agent"}),
+    Row(
+        "quarter",
+        "a quarter of what the agent does is paid less than nothing, not a twentieth",
+        {MEMBER + "baseline_quantile": 0.25},
+    ),
     Row("no-baseline", "the level is left to chance", {MEMBER + "baseline": "none"}),
     Row("penalty-1", "a tenth of the penalty's weight", {MEMBER + "gradient_penalty": 1.0}),
     Row(

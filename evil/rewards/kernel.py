@@ -93,12 +93,9 @@ def make(config: Config, env: Environment) -> RewardModel:
         batch_size=config.batch_size,
         bandwidth_updates=config.bandwidth_updates,
     )
-    for kind, name, known in (
-        ("reward inputs", config.inputs, features.NAMES),
-        ("reward baseline", config.baseline, levels.KINDS),
-    ):
-        if name not in known:
-            raise unknown(kind, name, known)
+    if config.inputs not in features.NAMES:
+        raise unknown("reward inputs", config.inputs, features.NAMES)
+    levels.check(config.baseline)
     at_least(0, absorbing_steps=config.absorbing_steps)
     spec = env.spec
 

@@ -12,8 +12,18 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import Array
 
+from evil.errors import UserError, unknown
+
 Kind = Literal["none", "agent", "least"]
 KINDS = ("none", "agent", "least")
+
+
+def check(kind: str, quantile: float = 0.05) -> None:
+    """UserError for a level that there is not."""
+    if kind not in KINDS:
+        raise unknown("reward baseline", kind, KINDS)
+    if not 0.0 <= quantile <= 1.0:
+        raise UserError(f"baseline_quantile is {quantile}: expected a share between 0 and 1.")
 
 
 def track(

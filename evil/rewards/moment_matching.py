@@ -163,10 +163,10 @@ def make(config: Config, env: Environment) -> RewardModel:
         ("reward inputs", config.inputs, features.NAMES),
         ("reward output", config.output, outputs.FORMS),
         ("reward normalisation", config.normalise, ("expert", "pooled")),
-        ("reward baseline", config.baseline, levels.KINDS),
     ):
         if name not in known:
             raise unknown(kind, name, known)
+    levels.check(config.baseline, config.baseline_quantile)
     at_least(1, batch_size=config.batch_size, schedule_updates=config.schedule_updates)
     at_least(0, absorbing_steps=config.absorbing_steps)
     module = MLP(

@@ -260,6 +260,13 @@ def test_baseline_by_hand(kind, expected):
         np.testing.assert_allclose(first, {"agent": 50.0, "least": 5.0}[kind], rtol=1e-5)
 
 
+@pytest.mark.parametrize("quantile", [-0.1, 1.5, float("nan")])
+def test_a_quantile_is_a_share(quantile):
+    config = dataclasses.replace(SMALL, baseline="least", baseline_quantile=quantile)
+    with pytest.raises(UserError, match="expected a share between 0 and 1"):
+        moment_matching.make(config, environment())
+
+
 def test_as_many_steps_are_paid_less_than_nothing_as_the_quantile_says():
     config = dataclasses.replace(
         SMALL, baseline="least", baseline_quantile=0.3, learning_rate=0.0, final_learning_rate=0.0

@@ -68,7 +68,8 @@ class Config:
     """The `final_restart_rate` of fresh policies. The game's own play whole episodes, because they
     are compared with whole demonstrations."""
     shaped: bool = False
-    """Whether fresh policies on a recovered reward are also shaped by the game's critic."""
+    """Whether fresh policies on a recovered reward are also shaped by the game's critic. Reward
+    files hold no critics: what is retrained from disk is not shaped."""
     baselines: bool = True
     """Whether to train on the real reward and on mere survival, beside the recovered reward."""
     evaluation_episodes: int = 100

@@ -203,6 +203,15 @@ def test_what_is_not_retrained_has_no_restarts_to_sweep():
         sweep.study(config)
 
 
+def test_the_discount_of_critics_that_shape_is_not_swept():
+    usual = presets.recovery("cartpole", "smoke", irl_plus=True)
+    config = sweep.Config(
+        study=dataclasses.replace(usual, shaped=True), sweep=("learner.discount=0.9,0.99",)
+    )
+    with pytest.raises(UserError, match="critics that shape have one discount"):
+        sweep.study(config)
+
+
 def test_a_row_says_which_lanes_broke_in_either_phase(monkeypatch):
     """Of two points and two seeds, the third game and the second policy of the first reward."""
     given = ("learner.clip=0.1,0.2",)

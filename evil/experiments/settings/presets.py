@@ -21,8 +21,7 @@ from evil.experiments import expert as experts
 from evil.experiments.settings import recipes, sizes_sac
 from evil.experiments.settings.sizes import (
     EVOLUTION,
-    EXPERT_ITERATIONS,
-    EXPERT_LEARNERS,
+    EXPERTS,
     JUDGED,
     PAPER,
     PAPER_SMALL,
@@ -264,12 +263,11 @@ def expert(
     name = environments.canonical(env)
     if learner == "sac":
         chosen = sizes_sac.size(name)
-        usual = chosen.iterations
     else:
-        chosen = size(name, "quick")
-        chosen = dataclasses.replace(chosen, learner=EXPERT_LEARNERS.get(name, chosen.learner))
-        usual = EXPERT_ITERATIONS.get(name, 2 * chosen.iterations)
-    iterations = usual if iterations is None else iterations
+        usual = size(name, "quick")
+        twice = dataclasses.replace(usual, iterations=2 * usual.iterations)
+        chosen = EXPERTS.get(name, twice)
+    iterations = chosen.iterations if iterations is None else iterations
     at_least(1, iterations=iterations)
     return experts.Config(
         env=name,

@@ -3,7 +3,8 @@
     python scripts/study_retraining.py --envs hopper --rows default published
 
 Every recipe runs the whole of run_irl.py in a directory of its own. A study that was stopped goes
-on where it was when the same command is given again, and only new rows are run.
+on where it was when the same command is given again, and only new rows are run. Table and figure
+show all that the folder holds.
 """
 
 from __future__ import annotations

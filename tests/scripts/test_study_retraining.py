@@ -1,5 +1,6 @@
 """The study of recipes: rows are runs, none is repeated, and the table says what they found."""
 
+import dataclasses
 import json
 
 import pytest
@@ -48,9 +49,14 @@ def test_rows_are_not_repeated(config, table, monkeypatch):
     assert json.loads(study.carry_out(config).read_text())["rows"] == table
 
 
+def test_a_row_more_keeps_the_others_in_the_table(config, table):
+    one = dataclasses.replace(config, rows=("sigmoid",))
+    assert json.loads(study.carry_out(one).read_text())["rows"] == table
+
+
 def test_another_config_does_not_take_over_a_study(config, table):
     with pytest.raises(UserError, match="was run with seed=1, now asked for seed=2"):
-        study.carry_out(study.dataclasses.replace(config, seed=2))
+        study.carry_out(dataclasses.replace(config, seed=2))
 
 
 def test_the_table_is_shown_and_drawn(config, table, capsys):

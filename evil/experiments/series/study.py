@@ -85,25 +85,34 @@ def config_of(config: Config, env: str, row: Row) -> recover.Config:
 
 
 def carry_out(config: Config) -> Path:
-    """Run what is missing and write the table; returns its path."""
-    rows, out = chosen(config.rows), Path(config.out).expanduser().absolute()
-    envs = [environments.canonical(env) for env in config.envs]
+    """Run what is missing and write the table of all that is there; returns its path."""
+    out = Path(config.out).expanduser().absolute()
+    asked = [
+        (environments.canonical(env), row) for env in config.envs for row in chosen(config.rows)
+    ]
     # Everything is checked before anything runs.
     planned = [
         (env, row, out / env / row.name, config_of(config, env, row))
-        for env in envs
-        for row in rows
+        for env, row in with_finished(asked, out)
     ]
     for _, _, path, wanted in planned:
         cells.check(path, wanted)
     for env, row, path, wanted in planned:
         if not cells.is_finished(path):
             run_row(f"{env}: {row.name}, {row.why}", path, wanted)
-    table = [line(env, row, out / env / row.name) for env, row, *_ in planned]
-    for env in envs:
+    table = [line(env, row, path) for env, row, path, _ in planned]
+    for env in dict.fromkeys(env for env, *_ in planned):
         add_distances([entry for entry in table if entry["env"] == env], out / env)
     files.write_json(out / TABLE, {"rows": table})
     return out / TABLE
+
+
+def with_finished(asked: Sequence[tuple[str, Row]], out: Path) -> list[tuple[str, Row]]:
+    """What is asked for and what earlier commands have finished, environment by environment."""
+    finished = {(path.parts[-3], path.parts[-2]) for path in sorted(out.glob("*/*/summary.json"))}
+    wanted = {(env, row.name) for env, row in asked} | finished
+    envs = dict.fromkeys([env for env, _ in asked] + sorted(env for env, _ in finished))
+    return [(env, row) for env in envs for row in chosen(()) if (env, row.name) in wanted]
 
 
 def run_row(title: str, path: Path, wanted: recover.Config) -> None:

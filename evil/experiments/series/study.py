@@ -28,7 +28,7 @@ from evil.experiments.settings.recipes import ROWS, Row
 from evil.experiments.shared import artefacts
 from evil.running import files
 from evil.running.directory import RunDirectory
-from evil.seams import PyTree, Score, Transition
+from evil.seams import Environment, PyTree, Score, Transition
 
 TABLE = "table.json"
 BASELINE = "default"  # the row whose runs also train on the real reward and on survival
@@ -44,6 +44,8 @@ class Config:
     """Recipes by name; default: all."""
     preset: str = "auto"
     """Sizes of everything, as for run_irl.py."""
+    backend: str | None = None
+    """Physics backend of Brax environments: positional (default), spring, generalized or mjx."""
     seed: int = 1
     """Seed of everything random."""
     num_seeds: int = 3
@@ -70,7 +72,12 @@ def config_of(config: Config, env: str, row: Row) -> recover.Config:
     """The main study's config for a recipe on an environment."""
     at_least(1, num_seeds=config.num_seeds, num_retrained=config.num_retrained)
     usual = presets.recovery(
-        env, config.preset, irl_plus=True, recipe=row.recipe, iterations=config.iterations
+        env,
+        config.preset,
+        irl_plus=True,
+        recipe=row.recipe,
+        backend=config.backend,
+        iterations=config.iterations,
     )
     return override(
         usual,
@@ -102,7 +109,8 @@ def carry_out(config: Config) -> Path:
             run_row(f"{env}: {row.name}, {row.why}", path, wanted)
     table = [line(env, row, path) for env, row, path, _ in planned]
     for env in dict.fromkeys(env for env, *_ in planned):
-        add_distances([entry for entry in table if entry["env"] == env], out / env)
+        rows = [entry for entry in table if entry["env"] == env]
+        add_distances(rows, environments.make(env, config.backend), out / env)
     files.write_json(out / TABLE, {"rows": table})
     return out / TABLE
 
@@ -146,14 +154,13 @@ def line(env: str, row: Row, path: Path) -> dict[str, Any]:
     }
 
 
-def add_distances(table: Sequence[dict[str, Any]], folder: Path) -> None:
+def add_distances(table: Sequence[dict[str, Any]], env: Environment, folder: Path) -> None:
     """The mean EPIC distance of each row's rewards to the real one, over their seeds.
 
     Coverage: states of the shipped expert and of random actions. Kept beside each run.
     """
     missing = [entry for entry in table if not (folder / entry["row"] / "epic.json").is_file()]
     if missing:
-        env = environments.make(missing[0]["env"])
         place = catalogue.directory(env.spec.name, env.spec.backend) / catalogue.POLICY
         _, expert = artefacts.load_policy(place)
         probe = jax.jit(lambda key: distances.explore(env, [expert], key))(jax.random.key(0))

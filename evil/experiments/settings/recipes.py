@@ -29,6 +29,7 @@ RECIPES = {
             output="linear",
             normalise="pooled",
             baseline="least",
+            baseline_quantile=0.15,
             gradient_target=1.0,
             one_sided=True,
             learning_rate=1e-3,
@@ -94,8 +95,13 @@ ROWS = (
     Row("expert-units", "inputs in units of the expert's spread", {MEMBER + "normalise": "expert"}),
     Row("centred", "the agent's mean is worth nothing", {MEMBER + "baseline": "agent"}),
     Row(
+        "twentieth",
+        "a twentieth of what the agent does is paid less than nothing",
+        {MEMBER + "baseline_quantile": 0.05},
+    ),
+    Row(
         "quarter",
-        "a quarter of what the agent does is paid less than nothing, not a twentieth",
+        "a quarter of what the agent does is paid less than nothing",
         {MEMBER + "baseline_quantile": 0.25},
     ),
     Row("no-baseline", "the level is left to chance", {MEMBER + "baseline": "none"}),

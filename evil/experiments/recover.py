@@ -22,7 +22,7 @@ from evil.errors import UserError, at_least
 from evil.experiments.shared import critics, findings, measure, retraining
 from evil.experiments.shared.problem import Problem, read_problem
 from evil.imitation import bc, irl
-from evil.learners import choice, ppo
+from evil.learners import choice
 from evil.rewards import fixed
 from evil.running import ahead, lanes, parts
 from evil.running.runner import Phase, Session, run
@@ -64,9 +64,6 @@ class Config:
     """Validations of behavioural cloning at most; 0 leaves it out."""
     num_retrained: int = 2
     """Fresh policies trained on each recovered reward; 0 leaves out all retraining."""
-    restart_rate: float = 0.0
-    """The `final_restart_rate` of fresh policies. The game's own play whole episodes, because they
-    are compared with whole demonstrations."""
     shaped: bool = False
     """Whether fresh policies on a recovered reward are also shaped by the game's critic. Reward
     files hold no critics: what is retrained from disk is not shaped."""
@@ -90,11 +87,8 @@ class Config:
 
     @property
     def fresh_learner(self) -> choice.AnyConfig:
-        """The learner of fresh policies: that of the game but for its restarts and expert rows."""
-        learner = self.algorithm.learner.alone
-        if not isinstance(learner, ppo.Config):
-            return learner
-        return dataclasses.replace(learner, final_restart_rate=self.restart_rate)
+        """The learner of fresh policies: that of the game but for its expert rows."""
+        return self.algorithm.learner.alone
 
 
 def study(config: Config, *, imitates: bool = True) -> Study:
@@ -109,12 +103,7 @@ def study(config: Config, *, imitates: bool = True) -> Study:
         chunk=config.chunk,
         evaluation_episodes=config.evaluation_episodes,
     )
-    at_least(
-        0,
-        bc_iterations=config.bc_iterations,
-        num_retrained=config.num_retrained,
-        restart_rate=config.restart_rate,
-    )
+    at_least(0, bc_iterations=config.bc_iterations, num_retrained=config.num_retrained)
     problem = read_problem(config, imitates=imitates and config.imitates)
     game = irl.make(config.algorithm, problem.env)
     model: RewardModel = registry.make(config.algorithm.reward, problem.env)

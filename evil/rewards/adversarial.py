@@ -32,7 +32,7 @@ from evil.networks import mlp, spectral
 from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
 from evil.rewards import absorbing, contrast, features, logits, memoryless
-from evil.rewards.moment_matching import gradient_penalty
+from evil.rewards.penalties import gradient_penalty
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
 
 

@@ -37,6 +37,7 @@ from evil.networks import mlp, spectral
 from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
 from evil.rewards import absorbing, features, levels, memoryless, outputs
+from evil.rewards.penalties import gradient_penalty
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
 
 
@@ -85,6 +86,8 @@ class Config:
     over what the agent does."""
     baseline_quantile: float = 0.05
     """Share of what the agent does that is paid less than nothing, for `least`. Traced."""
+    expert_quantile: float = 1.0
+    """Share of what the expert does that may be, at most; 1 is no bound. Traced."""
     absorbing_steps: int = 0
     """Steps for which an episode that terminated goes on in an absorbing state; 0: it is over."""
     input_noise: float = 0.0
@@ -109,6 +112,7 @@ class Hyper:
     input_noise: Array
     averaging: Array
     baseline_quantile: Array
+    expert_quantile: Array
 
 
 @pytree
@@ -123,12 +127,6 @@ class State:
     optimiser: optax.OptState
     count: Array  # [] int32, updates so far
     hyper: Hyper
-
-
-def gradient_penalty(slopes: Array, target: Array | float, *, one_sided: bool = False) -> Array:
-    """Mean squared distance of norms of `slopes [N, F]` from a target, or above; smooth at zero."""
-    excess = jnp.sqrt(jnp.sum(jnp.square(slopes), axis=-1) + 1e-12) - target
-    return jnp.mean(jnp.square(jnp.maximum(excess, 0.0) if one_sided else excess))
 
 
 def loss(
@@ -166,7 +164,8 @@ def make(config: Config, env: Environment) -> RewardModel:
     ):
         if name not in known:
             raise unknown(kind, name, known)
-    levels.check(config.baseline, config.baseline_quantile)
+    shares = {name: getattr(config, name) for name in ("baseline_quantile", "expert_quantile")}
+    levels.check(config.baseline, **shares)
     at_least(1, batch_size=config.batch_size, schedule_updates=config.schedule_updates)
     at_least(0, absorbing_steps=config.absorbing_steps)
     module = MLP(
@@ -270,14 +269,16 @@ def make(config: Config, env: Environment) -> RewardModel:
             decay=hyper.weight_decay,
         )
         keep = hyper.averaging
-        paid = form.paid(output(params(state)["network"], exact[0]))  # as policies: without noise
+        # As policies are paid: without noise.
+        paid, expected = (form.paid(output(params(state)["network"], x)) for x in exact)
+        bound = jnp.quantile(expected, hyper.expert_quantile)
         state = dataclasses.replace(
             state,
             network=network,
             average=jax.tree.map(lambda a, p: keep * a + (1.0 - keep) * p, state.average, network),
             singular=singular,
             moments=moments,
-            baseline=level(state.baseline, paid, state.count, hyper.baseline_quantile),
+            baseline=level(state.baseline, paid, state.count, hyper.baseline_quantile, bound),
             optimiser=opt_state,
             count=state.count + 1,
         )

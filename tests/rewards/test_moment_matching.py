@@ -11,7 +11,7 @@ import pytest
 from evil import normalise, schedules
 from evil.demonstrations.demonstrations import from_episodes
 from evil.errors import UserError
-from evil.rewards import absorbing, features, levels, moment_matching
+from evil.rewards import absorbing, features, levels, moment_matching, penalties
 from evil.seams import Environment, Spec, Transition
 
 
@@ -51,12 +51,12 @@ UNIT = demonstrations([[-1.0], [1.0], [0.0]])
 def test_penalty_by_hand():
     # norms 5 and 0: ((5 - 1)² + (0 - 1)²) / 2
     slopes = jnp.array([[3.0, 4.0], [0.0, 0.0]])
-    np.testing.assert_allclose(moment_matching.gradient_penalty(slopes, 1.0), 8.5, rtol=1e-5)
+    np.testing.assert_allclose(penalties.gradient_penalty(slopes, 1.0), 8.5, rtol=1e-5)
     # d/ds (|s| - 1)² / 2 = (|s| - 1) s / |s| = 4 · (3/5, 4/5), and finite at zero
-    gradient = jax.grad(moment_matching.gradient_penalty)(slopes, 1.0)
+    gradient = jax.grad(penalties.gradient_penalty)(slopes, 1.0)
     np.testing.assert_allclose(gradient, [[2.4, 3.2], [0.0, 0.0]], rtol=1e-5)
     # One-sided, the norm of 0 is none too many: (5 - 1)² / 2
-    one_sided = moment_matching.gradient_penalty(slopes, 1.0, one_sided=True)
+    one_sided = penalties.gradient_penalty(slopes, 1.0, one_sided=True)
     np.testing.assert_allclose(one_sided, 8.0, rtol=1e-5)
 
 
@@ -255,15 +255,18 @@ def test_baseline_by_hand(kind, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     higher = levels.track(kind, jnp.float32(0.5), values, jnp.int32(0), 0.25)
     assert higher == {"none": 0.5, "agent": 50.0, "least": 25.0}[kind]
+    bounded = levels.track(kind, jnp.float32(0.5), values, jnp.int32(0), 0.25, bound=-3.0)
+    assert bounded == {"none": 0.5, "agent": 50.0, "least": -3.0}[kind]
     if kind != "none":  # the first batch decides alone
         first = levels.track(kind, jnp.float32(0.5), values, jnp.int32(0))
         np.testing.assert_allclose(first, {"agent": 50.0, "least": 5.0}[kind], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["baseline_quantile", "expert_quantile"])
 @pytest.mark.parametrize("quantile", [-0.1, 1.5, float("nan")])
-def test_a_quantile_is_a_share(quantile):
-    config = dataclasses.replace(SMALL, baseline="least", baseline_quantile=quantile)
-    with pytest.raises(UserError, match="expected a share between 0 and 1"):
+def test_a_quantile_is_a_share(name, quantile):
+    config = dataclasses.replace(SMALL, baseline="least", **{name: quantile})
+    with pytest.raises(UserError, match=f"{name} is {quantile}: expected a share between 0 and 1"):
         moment_matching.make(config, environment())
 
 
@@ -275,6 +278,22 @@ def test_as_many_steps_are_paid_less_than_nothing_as_the_quantile_says():
     state, _ = model.update(jax.random.key(0), model.init(jax.random.key(1), UNIT), AGENT, EXPERT)
     paid = model.score.apply(model.params(state), (), AGENT)[0]
     assert float((paid < 0.0).mean()) == pytest.approx(0.3, abs=1.0 / len(paid))
+
+
+@pytest.mark.parametrize("expert_quantile", [0.0, 0.25, 1.0])
+def test_no_more_of_what_the_expert_does_is_paid_less_than_nothing(expert_quantile):
+    # Half of what the agent does would be, and the expert does the same.
+    config = dataclasses.replace(
+        SMALL, baseline="least", baseline_quantile=0.5, expert_quantile=expert_quantile
+    )
+    model = moment_matching.make(config, environment())
+    state = model.init(jax.random.key(1), UNIT)
+    state, _ = model.update(jax.random.key(0), state, AGENT, AGENT)
+    before = model.params(model.init(jax.random.key(1), UNIT))
+    before = before | {"baseline": state.baseline}  # the level is of the weights that paid
+    paid = model.score.apply(before, (), AGENT)[0]
+    least = min(0.5, expert_quantile)
+    assert float((paid < -1e-6).mean()) == pytest.approx(least, abs=1.0 / len(paid))
 
 
 def test_the_baseline_is_part_of_the_reward():

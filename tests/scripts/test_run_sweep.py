@@ -197,12 +197,6 @@ def test_what_no_sweep_goes_by_is_refused(asked, said):
         named(**asked)
 
 
-def test_what_is_not_retrained_has_no_restarts_to_sweep():
-    config = dataclasses.replace(named("gail"), sweep=("restart_rate=0.1,0.2",))
-    with pytest.raises(UserError, match="restart_rate means nothing to a sweep of irl"):
-        sweep.study(config)
-
-
 def test_the_discount_of_critics_that_shape_is_not_swept():
     usual = presets.recovery("cartpole", "smoke", irl_plus=True)
     config = sweep.Config(
@@ -252,7 +246,6 @@ def test_reinforcement_learning_needs_no_expert():
         ({"what": "rl", "sweep": ("reward.size=1,2",)}, "means nothing to a sweep of rl"),
         ({"sweep": ("seed=1,2",)}, "seed means nothing to a sweep of irl"),
         ({"sweep": ("recipe=default,gail",)}, "recipe means nothing"),
-        ({"sweep": ("learner.final_restart_rate=0.1",)}, "one of iterations, .*restart_rate"),
         ({"sweep": ("num_demos=5,null",)}, "num_demos is None: expected whole numbers"),
         ({"sweep": ("num_demos=lin:5:15:3",)}, "should be .*int"),
         ({"sweep": ("learner.clip=yes",)}, "should be .*float"),

@@ -39,11 +39,10 @@ from evil.seams import Algorithm, Key
 LEARNER = "algorithm.learner."
 # What a sweep of each kind reads: where its fields lie, and which others.
 READ: dict[str, tuple[str, tuple[str, ...]]] = {
-    "irl": ("algorithm.", ("iterations", "subsample", "restart_rate", "num_demos")),
-    "rl": (LEARNER, ("iterations", "restart_rate")),
+    "irl": ("algorithm.", ("iterations", "subsample", "num_demos")),
+    "rl": (LEARNER, ("iterations",)),
     "bc": ("bc.", ("bc_iterations", "subsample", "num_demos")),
 }
-RESTARTS = LEARNER + "final_restart_rate"  # of fresh policies it is `restart_rate`, which counts
 WORTH = ("return", "retrain_return")  # what the objective adds up
 NUM_DEMOS = "num_demos"
 
@@ -225,7 +224,7 @@ def study(config: Config) -> Sweep:
     found = points(base, config.sweep, config.num_draws, base.seed)
     fields = [locate(base, path) for path in found[0]]
     for field in fields:
-        _check_is_read(field, config.what, base)
+        _check_is_read(field, config.what)
     traced = [field for field in fields if field.hyper is not None]
     lanes = {field.path for field in traced} | {NUM_DEMOS}
     if base.shaped and LEARNER + "discount" in lanes:
@@ -249,11 +248,9 @@ def study(config: Config) -> Sweep:
     return Sweep(config, traced, made)
 
 
-def _check_is_read(field: Field, what: str, base: recover.Config) -> None:
+def _check_is_read(field: Field, what: str) -> None:
     prefix, others = READ[what]
-    if what == "irl" and not base.num_retrained:
-        others = tuple(name for name in others if name != "restart_rate")
-    if (field.path.startswith(prefix) and field.path != RESTARTS) or field.path in others:
+    if field.path.startswith(prefix) or field.path in others:
         return
     raise UserError(
         f"{field.path} means nothing to a sweep of {what}: expected a field of "

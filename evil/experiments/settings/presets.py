@@ -116,10 +116,9 @@ def recovery(
         iterations=iterations,
         chunk=max(1, min(10, iterations // 50)),
         bc_iterations=3 if smoke else 60,
-        restart_rate=chosen.learner.final_restart_rate,
         evaluation_episodes=4 if smoke else 100,
         algorithm=irl.Config(
-            learner=dataclasses.replace(chosen.for_iterations(iterations), final_restart_rate=0.0),
+            learner=chosen.for_iterations(iterations),
             reward=ensemble.Config(member=member, size=5 if irl_plus else 1),
             updates_per_iteration=judging.updates,
             history="all" if irl_plus else "current",

@@ -9,7 +9,7 @@ expert's spread is narrow: whoever is far away sees f saturated, a reward withou
 f, of inputs in units of what expert and agent spread over together, and a penalty on slopes above
 k alone, which leaves no local optimum with the wrong sign, give the potential that a Wasserstein
 distance maximises: it falls at a steady rate with the distance from the expert. Its level is
-arbitrary, so b is low among what the agent has met: see `evil.rewards.levels`.
+arbitrary, so b is low among what agent and expert do: see `evil.rewards.levels`.
 
 The distance itself misleads: who stands still in a posture of the expert's is nearer to it than who
 moves clumsily. With noise on the inputs during updates, f sees only what differs on the whole.
@@ -270,15 +270,15 @@ def make(config: Config, env: Environment) -> RewardModel:
         )
         keep = hyper.averaging
         # As policies are paid: without noise.
-        paid, expected = (form.paid(output(params(state)["network"], x)) for x in exact)
-        bound = jnp.quantile(expected, hyper.expert_quantile)
+        agent_paid, expert_paid = (form.paid(output(params(state)["network"], x)) for x in exact)
+        bound = jnp.quantile(expert_paid, hyper.expert_quantile)
         state = dataclasses.replace(
             state,
             network=network,
             average=jax.tree.map(lambda a, p: keep * a + (1.0 - keep) * p, state.average, network),
             singular=singular,
             moments=moments,
-            baseline=level(state.baseline, paid, state.count, hyper.baseline_quantile, bound),
+            baseline=level(state.baseline, agent_paid, state.count, hyper.baseline_quantile, bound),
             optimiser=opt_state,
             count=state.count + 1,
         )

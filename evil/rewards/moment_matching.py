@@ -87,7 +87,7 @@ class Config:
     baseline_quantile: float = 0.05
     """Share of what the agent does that is paid less than nothing, for `least`. Traced."""
     expert_quantile: float = 1.0
-    """Share of what the expert does that may be, at most; 1 is no bound. Traced."""
+    """Most of what the expert does that `least` may pay less than nothing; 1: no bound. Traced."""
     absorbing_steps: int = 0
     """Steps for which an episode that terminated goes on in an absorbing state; 0: it is over."""
     input_noise: float = 0.0

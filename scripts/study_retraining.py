@@ -21,7 +21,7 @@ from evil.experiments.series import study
 from evil.running import command
 from plotting import retraining
 
-WIDTH = 124  # of the table, in characters
+WIDTH = 140  # of the table, in characters
 
 
 def main() -> None:

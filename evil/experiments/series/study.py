@@ -31,7 +31,7 @@ from evil.running.directory import RunDirectory
 from evil.seams import Environment, PyTree, Score, Transition
 
 TABLE = "table.json"
-BASELINE = "default"  # the row whose runs also train on the real reward and on survival
+BASELINE = "default"  # the row whose runs also train on the real reward and on survival, and clone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +79,7 @@ def config_of(config: Config, env: str, row: Row) -> recover.Config:
         backend=config.backend,
         iterations=config.iterations,
     )
+    compared = row.name == BASELINE
     return override(
         usual,
         dict(row.changes)
@@ -86,7 +87,8 @@ def config_of(config: Config, env: str, row: Row) -> recover.Config:
             "seed": config.seed,
             "num_seeds": config.num_seeds,
             "num_retrained": config.num_retrained,
-            "baselines": row.name == BASELINE,
+            "baselines": compared,
+            "bc_iterations": usual.bc_iterations if compared else 0,
         },
     )
 

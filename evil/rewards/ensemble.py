@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 from tyro.conf import subcommand
 
-from evil import registry
+from evil import parallel, registry
 from evil.errors import at_least, unknown
 from evil.rewards import adversarial, moment_matching
 from evil.seams import Environment, Key, Metrics, PyTree, RewardModel, Transition
@@ -60,6 +60,7 @@ def make(config: Config, env: Environment) -> RewardModel:
         raise unknown("ensemble reduction", config.reduction, REDUCTIONS)
     member: RewardModel = registry.make(config.member, env)
     size = config.size
+    improve = parallel.shared_vmap(member.update, (0, 0, 0, 0), "members")
 
     def init(key: Key, demos: PyTree) -> PyTree:
         return jax.vmap(member.init, (0, None))(jax.random.split(key, size), demos)
@@ -80,7 +81,7 @@ def make(config: Config, env: Environment) -> RewardModel:
             lambda x: x.reshape((size, member.batch_size, *x.shape[1:])), (agent, expert)
         )
         keys = jax.random.split(key, size)
-        state, metrics = jax.vmap(member.update)(keys, state, agent, expert)
+        state, metrics = improve(keys, state, agent, expert)
         return state, jax.tree.map(jnp.mean, metrics)
 
     return RewardModel(

@@ -134,10 +134,13 @@ def use_full_precision() -> None:
 def compiler_options(*, runs_once: bool = False) -> dict[str, Any] | None:
     """What XLA is told when it compiles a large program; None: nothing.
 
-    On a CPU, fusions made by the older emitters compile in half the time and run as fast, and what
-    runs once is not worth optimising.
+    On a CPU, fusions made by the older emitters compile in half the time and run as fast, and sums
+    taken in whatever order is quickest save a tenth of the time of a game. Divisions and functions
+    remain exact, and what is not finite remains so. What runs once is not worth optimising.
     """
     if jax.default_backend() != "cpu":
         return None
-    quickly = {"xla_cpu_use_fusion_emitters": False}
+    quickly = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_enable_fast_math": True}
+    honoured = ("nans", "infs", "division", "functions")
+    quickly |= {f"xla_cpu_fast_math_honor_{what}": True for what in honoured}
     return quickly | ({"xla_backend_optimization_level": 0} if runs_once else {})

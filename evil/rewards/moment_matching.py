@@ -91,7 +91,7 @@ class Config:
     absorbing_steps: int = 0
     """Steps for which an episode that terminated goes on in an absorbing state; 0: it is over."""
     input_noise: float = 0.0
-    """Standard deviation of noise on standardised inputs during updates. Traced."""
+    """Standard deviation of noise on standardised observations during updates. Traced."""
     averaging: float = 0.0
     """Decay per update of the running average of weights that rewards are read from; 0 reads the
     present weights. Traced."""
@@ -237,8 +237,10 @@ def make(config: Config, env: Environment) -> RewardModel:
                 absorbing.visit(key, inputs, rows.terminated, steps)
                 for key, inputs, rows in zip(keys[3:], exact, (agent, expert), strict=True)
             ]
+        # The indicator of the absorbing state is no observation: it is never blurred.
+        observed = jnp.arange(exact[0].shape[-1])[None] < moments.mean.shape[-1]
         agent_inputs, expert_inputs = (
-            inputs + hyper.input_noise * jax.random.normal(key, inputs.shape)
+            inputs + hyper.input_noise * observed * jax.random.normal(key, inputs.shape)
             for key, inputs in zip(keys[1:3], exact, strict=True)
         )
         weights = jax.random.uniform(keys[0], (config.batch_size, 1))
@@ -260,13 +262,9 @@ def make(config: Config, env: Environment) -> RewardModel:
             config.schedule_updates,
             state.count,
         )
+        step = {"rate": rate, "decay": hyper.weight_decay}
         network, opt_state = descend(
-            optimiser(hyper),
-            grads,
-            state.optimiser,
-            state.network,
-            rate=rate,
-            decay=hyper.weight_decay,
+            optimiser(hyper), grads, state.optimiser, state.network, **step
         )
         keep = hyper.averaging
         # As policies are paid: without noise.

@@ -436,6 +436,23 @@ def test_the_absorbing_state_takes_its_share_of_time():
     np.testing.assert_array_equal(same, states)
 
 
+def test_noise_leaves_the_indicator_of_the_absorbing_state_alone():
+    def means(noise):
+        config = dataclasses.replace(SMALL, absorbing_steps=7, input_noise=noise)
+        model = moment_matching.make(config, environment())
+        state = jax.jit(model.init)(jax.random.key(0), UNIT)
+        weights = state.network["params"]["hidden_0"]
+        only = {**weights, "kernel": weights["kernel"].at[0].set(0.0).at[1].set(1.0)}
+        network = {"params": {**state.network["params"], "hidden_0": only}}
+        state = dataclasses.replace(state, network=network)
+        ended = dataclasses.replace(AGENT, terminated=jnp.arange(len(AGENT.obs)) % 4 == 0)
+        metrics = jax.jit(model.update)(jax.random.key(0), state, ended, EXPERT)[1]
+        return [metrics[f"reward/{who}_mean"] for who in ("agent", "expert")]
+
+    assert len(set(map(float, means(0.0)))) == 2  # some of the agent's are in that state
+    np.testing.assert_array_equal(means(5.0), means(0.0))
+
+
 # Its optimum. In one dimension, with q the density of the interpolates and F distributions,
 #     f'(x) = k + (F_agent(x) - F_expert(x)) / 2c q(x)
 # maximises E_expert f - E_agent f - c E_q (f' - k)²: the Euler-Lagrange equation, integrated.

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from evil import parallel
+from evil.demonstrations import from_episodes
+from evil.imitation import irl
 from evil.learners import alone, ppo
 from evil.networks import actor_critic
-from evil.rewards import fixed
+from evil.rewards import ensemble, fixed, moment_matching
 from evil.running import lanes, mesh
 from evil.running.runner import Phase, Session, run
 from evil.seams import Algorithm
@@ -93,6 +95,36 @@ def test_members_do_not_depend_on_the_number_of_devices(lanes, size, request):
     alone = states_of(phase)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), shared, alone)
     assert len(used) == 2  # of three members, one device does the last one again
+
+
+def test_a_game_does_not_depend_on_the_number_of_devices(request):
+    env = environment("continuous")
+    obs = np.random.default_rng(0).normal(size=(6, *env.spec.obs_shape))
+    episode = {"obs": obs, "action": np.zeros((5, env.spec.action_size))}
+    game = irl.Config(
+        learner=ppo.Config(
+            num_envs=2, num_steps=4, num_epochs=1, num_minibatches=1, num_starts=2,
+            network=actor_critic.Config(hidden=(8,)),
+        ),
+        reward=ensemble.Config(
+            member=moment_matching.Config(hidden=(8,), batch_size=16, input_noise=1.0), size=3
+        ),
+        updates_per_iteration=3, rows_per_iteration=8, capacity=32, population=2, rejuvenation=3,
+    )  # fmt: skip
+    phase = Phase(
+        name="irl",
+        algorithm=irl.make(game, env),
+        data=from_episodes([episode] * 2),
+        keys=jax.random.split(jax.random.key(1), 1),
+        iterations=5,
+        chunk=2,
+    )
+    shared = states_of(phase)
+    request.getfixturevalue("one_device")
+    alone_ = states_of(phase)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), shared, alone_
+    )
 
 
 # A member whose worlds are shared.

@@ -10,6 +10,8 @@ import sys
 import threading
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from evil.running import memory, progress, settings
@@ -100,6 +102,25 @@ def test_a_cache_that_cannot_be_written_is_skipped(unset_cache, tmp_path, monkey
     monkeypatch.setenv("EVIL_CACHE", str(tmp_path / "file"))
     assert settings.use_compilation_cache() is None
     assert jax.config.jax_compilation_cache_dir is None
+
+
+def compiled(function, x):
+    options = settings.compiler_options()
+    return np.asarray(jax.jit(function).lower(x).compile(options)(x), np.float64)
+
+
+def test_what_is_not_finite_remains_so_in_large_programs():
+    x = np.array([np.nan, np.inf, -np.inf, 1.0], np.float32)
+    np.testing.assert_array_equal(compiled(jnp.isfinite, x), [False, False, False, True])
+    np.testing.assert_array_equal(compiled(lambda x: jnp.exp(x) + 1, x)[:3], [np.nan, np.inf, 1])
+    assert np.isnan(compiled(jnp.sum, x)) and np.isnan(compiled(lambda x: (x @ x) * 0.5, x))
+
+
+@pytest.mark.parametrize("name", ["exp", "log1p", "expm1", "sin", "cos", "tanh", "sqrt"])
+def test_functions_remain_exact_in_large_programs(name):
+    x = np.geomspace(1e-6, 60.0, 4096, dtype=np.float32)
+    expected = getattr(np, name)(x.astype(np.float64))
+    np.testing.assert_allclose(compiled(getattr(jnp, name), x), expected, rtol=1e-6)
 
 
 def test_full_precision_is_for_accelerators(monkeypatch):

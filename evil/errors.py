@@ -26,3 +26,8 @@ def at_least(minimum: int, **values: float) -> None:
     for name, value in values.items():
         if value < minimum:
             raise UserError(f"{name} must be at least {minimum}, found {value}")
+
+
+def fields_at_least(minimum: int, config: object, *names: str) -> None:
+    """The same for fields of a config."""
+    at_least(minimum, **{name: getattr(config, name) for name in names})

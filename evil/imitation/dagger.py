@@ -27,7 +27,7 @@ from jax import Array
 from evil import normalise
 from evil.demonstrations.demonstrations import Demonstrations, actions_for, transitions
 from evil.environments import episodes
-from evil.errors import UserError, at_least, unknown
+from evil.errors import UserError, fields_at_least, unknown
 from evil.imitation import aggregate, cloning, labelling, mixture
 from evil.learners import policies
 from evil.networks import actor_critic
@@ -261,7 +261,6 @@ def _check(config: Config, spec: Spec) -> None:
         if getattr(config, name) not in known:
             raise unknown(name, getattr(config, name), known)
     counts = ("rounds", "num_envs", "num_judged", "num_starts", "beta_rounds", "batch_size")
-    counts = (*counts, "warm_updates", "updates_per_round")
-    at_least(1, **{name: getattr(config, name) for name in counts})
+    fields_at_least(1, config, *counts, "warm_updates", "updates_per_round")
     if not 0.0 <= config.beta_decay <= 1.0:
         raise UserError(f"beta_decay must lie between 0 and 1, found {config.beta_decay}")

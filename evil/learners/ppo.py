@@ -20,7 +20,7 @@ from jax import Array
 
 from evil import normalise, schedules
 from evil.environments import episodes
-from evil.errors import at_least
+from evil.errors import fields_at_least
 from evil.learners import (
     estimates,
     minibatches,
@@ -140,10 +140,10 @@ def annealed(config: Config, state: State, first: Array | float, last: Array | f
 
 def make(config: Config, env: Environment, score: Score) -> Learner:
     """Bind PPO to an environment and to the form of a reward."""
-    counts = ("num_envs", "num_steps", "num_epochs", "num_minibatches", "num_starts")
-    at_least(1, **{name: getattr(config, name) for name in counts})
-    counts = ("final_restart_rate", "cloning_batch", "cloning_weight")
-    at_least(0, **{name: getattr(config, name) for name in counts})
+    fields_at_least(
+        1, config, "num_envs", "num_steps", "num_epochs", "num_minibatches", "num_starts"
+    )
+    fields_at_least(0, config, "final_restart_rate", "cloning_batch", "cloning_weight")
     size = minibatches.rollout_size(config.num_envs, config.num_steps, config.num_minibatches)
     scoring.check(score, cloned=config.cloning_batch)
     prescribed = config.final_log_std is not None

@@ -27,7 +27,7 @@ from jax import Array
 from evil import normalise
 from evil.demonstrations.demonstrations import Demonstrations, actions_for, moments_of, transitions
 from evil.descent import ADAM, descend
-from evil.errors import UserError, at_least, unknown
+from evil.errors import UserError, fields_at_least, unknown
 from evil.networks import mlp, spectral
 from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
@@ -287,8 +287,8 @@ def _check(config: Config) -> None:
     ):
         if name not in known:
             raise unknown(kind, name, known)
-    at_least(1, batch_size=config.batch_size)
-    at_least(0, absorbing_steps=config.absorbing_steps, reward_bound=config.reward_bound)
+    fields_at_least(1, config, "batch_size")
+    fields_at_least(0, config, "absorbing_steps", "reward_bound", "gradient_penalty")
     if config.embed and (config.loss == "mixup" or config.input_dropout):
         raise UserError("embed looks whole numbers up: expected no mixup and input_dropout 0.")
     for name in ("input_dropout", "dropout"):

@@ -32,7 +32,7 @@ from jax import Array
 from evil import normalise, schedules
 from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
 from evil.descent import descend
-from evil.errors import at_least, unknown
+from evil.errors import fields_at_least, unknown
 from evil.networks import mlp, spectral
 from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
@@ -166,8 +166,9 @@ def make(config: Config, env: Environment) -> RewardModel:
             raise unknown(kind, name, known)
     shares = {name: getattr(config, name) for name in ("baseline_quantile", "expert_quantile")}
     levels.check(config.baseline, **shares)
-    at_least(1, batch_size=config.batch_size, schedule_updates=config.schedule_updates)
-    at_least(0, absorbing_steps=config.absorbing_steps)
+    fields_at_least(1, config, "batch_size", "schedule_updates")
+    weights = ("gradient_penalty", "gradient_target", "weight_decay", "input_noise")
+    fields_at_least(0, config, "absorbing_steps", *weights)
     module = MLP(
         config.hidden, 1, config.activation, output_gain=2.0**0.5, precision=config.precision
     )

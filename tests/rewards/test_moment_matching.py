@@ -152,6 +152,14 @@ def test_unknown_schedule():
         schedules.rate("lineal", 0.1, 0.0, 4, 0)
 
 
+@pytest.mark.parametrize(
+    "name", ["gradient_penalty", "gradient_target", "weight_decay", "input_noise"]
+)
+def test_what_cannot_be_negative_is_refused(name):
+    with pytest.raises(UserError, match=f"{name} must be at least 0, found -1"):
+        moment_matching.make(dataclasses.replace(SMALL, **{name: -1.0}), environment())
+
+
 # One update.
 
 SMALL = moment_matching.Config(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -18,8 +19,14 @@ from evil.errors import UserError, unknown
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A JSON-ready dictionary; `from_dict` gives back an equal config."""
+    """A JSON-ready dictionary; `from_dict` gives back an equal config.
+
+    UserError for a number that is not finite, which is no setting, and which JSON cannot hold.
+    """
     fields = {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    for name, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name} must be finite, found {value}")
     return {"type": type(config).__module__} | fields
 
 

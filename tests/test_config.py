@@ -19,6 +19,12 @@ def test_override_reaches_into_nested_configs():
     assert config.override(found, unchanged) == irl.Config()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(value):
+    with pytest.raises(UserError, match=f"clip must be finite, found {value}"):
+        config.to_dict(config.override(irl.Config(), {"learner.clip": value}))
+
+
 @pytest.mark.parametrize("path", ["capcity", "learner.discont", "reward.member.nothing"])
 def test_override_names_an_unknown_field(path):
     with pytest.raises(UserError, match=path.rpartition(".")[2]):

@@ -20,7 +20,7 @@ from jax import Array
 
 from evil import normalise, schedules
 from evil.environments import episodes
-from evil.errors import fields_at_least
+from evil.errors import fields_are_fractions, fields_at_least
 from evil.learners import (
     estimates,
     minibatches,
@@ -143,7 +143,10 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
     fields_at_least(
         1, config, "num_envs", "num_steps", "num_epochs", "num_minibatches", "num_starts"
     )
-    fields_at_least(0, config, "final_restart_rate", "cloning_batch", "cloning_weight")
+    steps = ("learning_rate", "final_learning_rate", "anneal_iterations", "max_gradient_norm")
+    weights = ("value_coefficient", "cloning_batch", "cloning_weight")
+    fields_at_least(0, config, *steps, "clip", *weights)
+    fields_are_fractions(config, "discount", "gae_lambda", "final_restart_rate")
     size = minibatches.rollout_size(config.num_envs, config.num_steps, config.num_minibatches)
     scoring.check(score, cloned=config.cloning_batch)
     prescribed = config.final_log_std is not None

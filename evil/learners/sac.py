@@ -27,7 +27,7 @@ from jax import Array
 
 from evil import normalise, schedules
 from evil.environments import episodes
-from evil.errors import UserError, fields_at_least
+from evil.errors import UserError, fields_are_fractions, fields_at_least
 from evil.learners import drawing, mixing, policies, rollout, scoring, soft
 from evil.networks import actor_critic
 from evil.networks.critics import Critics
@@ -141,7 +141,9 @@ class State:
 def check(config: Config) -> None:
     """UserError for options that mean nothing in any world."""
     fields_at_least(1, config, "num_envs", "num_steps", "batch_size", "capacity", "num_starts")
-    fields_at_least(0, config, "warmup", "prefill", "cloning_batch", "cloning_weight")
+    steps = ("learning_rate", "final_learning_rate", "anneal_iterations")
+    fields_at_least(0, config, *steps, "warmup", "prefill", "cloning_batch", "cloning_weight")
+    fields_are_fractions(config, "discount", "retention")
     if config.temperature <= 0.0:
         raise UserError(f"temperature must be above 0, found {config.temperature}")
 

@@ -27,7 +27,7 @@ from jax import Array
 from evil import normalise
 from evil.demonstrations.demonstrations import Demonstrations, actions_for, moments_of, transitions
 from evil.descent import ADAM, descend
-from evil.errors import UserError, fields_at_least, unknown
+from evil.errors import UserError, fields_are_fractions, fields_at_least, unknown
 from evil.networks import mlp, spectral
 from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
@@ -291,9 +291,7 @@ def _check(config: Config) -> None:
     fields_at_least(0, config, "absorbing_steps", "reward_bound", "gradient_penalty")
     if config.embed and (config.loss == "mixup" or config.input_dropout):
         raise UserError("embed looks whole numbers up: expected no mixup and input_dropout 0.")
-    for name in ("input_dropout", "dropout"):
-        if not 0.0 <= getattr(config, name) < 1.0:
-            raise UserError(f"{name} must be from 0 to below 1, found {getattr(config, name)}")
+    fields_are_fractions(config, "input_dropout", "dropout", of_less_than_all=True)
     if config.shaped and config.absorbing_steps:
         raise UserError("the shaped form knows no absorbing state: expected absorbing_steps 0.")
     if config.shaped and config.inputs == "next_s":

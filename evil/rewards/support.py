@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
-from evil.errors import UserError, at_least, unknown
+from evil.errors import UserError, at_least, fields_are_fractions, unknown
 from evil.networks import mlp
 from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
@@ -160,9 +160,7 @@ def _check(config: Config) -> None:
         fit_batch_size=config.fit_batch_size,
         batch_size=config.batch_size,
     )
-    for name in ("input_dropout", "dropout"):
-        if not 0.0 <= getattr(config, name) < 1.0:
-            raise UserError(f"{name} must be from 0 to below 1, found {getattr(config, name)}")
+    fields_are_fractions(config, "input_dropout", "dropout", of_less_than_all=True)
     for name in ("held_out", "expert_reward"):
         if not 0.0 < getattr(config, name) < 1.0:
             raise UserError(f"{name} must be between 0 and 1, found {getattr(config, name)}")

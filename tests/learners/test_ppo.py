@@ -333,3 +333,19 @@ def test_what_is_cloned_must_be_there():
 def test_minibatches_must_divide_the_rollout():
     with pytest.raises(UserError, match=r"3 minibatches .* 16 environments x 8 steps = 128"):
         bind("discrete", dataclasses.replace(CONFIG, num_minibatches=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_epochs": 0}, "num_epochs must be at least 1, found 0"),
+        ({"discount": 1.5}, "discount must be from 0 to 1, found 1.5"),
+        ({"gae_lambda": float("nan")}, "gae_lambda must be from 0 to 1, found nan"),
+        ({"final_restart_rate": 2.0}, "final_restart_rate must be from 0 to 1"),
+        ({"learning_rate": -1e-3}, "learning_rate must be at least 0"),
+        ({"clip": float("nan")}, "clip must be at least 0, found nan"),
+    ],
+)
+def test_bad_options_are_the_users_error(changes, said):
+    with pytest.raises(UserError, match=said):
+        bind("discrete", dataclasses.replace(CONFIG, **changes))

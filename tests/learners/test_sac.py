@@ -317,6 +317,9 @@ def test_a_step_copies_no_replay():
         ({"update_ratio": 0.01}, "no whole number"),
         ({"num_envs": 0}, "num_envs must be at least 1"),
         ({"warmup": -1}, "warmup must be at least 0"),
+        ({"discount": 1.5}, "discount must be from 0 to 1, found 1.5"),
+        ({"retention": float("nan")}, "retention must be from 0 to 1, found nan"),
+        ({"learning_rate": -1e-4}, "learning_rate must be at least 0"),
         ({"scoring": "sampld"}, "did you mean sampled"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         (

@@ -91,7 +91,7 @@ def play(asked: argparse.Namespace) -> None:
         rendering.check(spec)
     key_episodes, key_film, key_demos = jax.random.split(jax.random.key(asked.seed), 3)
     played = evaluate.play(loaded, key_episodes, asked.episodes)
-    report(asked, spec, played, "playing the mode" if asked.deterministic else "")
+    report(asked, spec, played, mode(asked))
     best = max(loaded, key=lambda one: played[one.name].returns.mean())
     if asked.demonstrate:
         demos = expert.collect(best.env, best.policy, key_demos, asked.episodes)
@@ -113,8 +113,13 @@ def retrain(asked: argparse.Namespace) -> None:
         num_episodes=asked.episodes,
         seed=asked.seed,
         iterations=asked.iterations,
+        deterministic=asked.deterministic,
     )
-    report(asked, trained.env.spec, trained.played, "retrained from scratch")
+    report(asked, trained.env.spec, trained.played, ", retrained from scratch" + mode(asked))
+
+
+def mode(asked: argparse.Namespace) -> str:
+    return ", playing the mode" if asked.deterministic else ""
 
 
 def report(
@@ -123,8 +128,8 @@ def report(
     """Show returns beside those that are known, and write them if asked to."""
     known = evaluate.references(asked.run, spec)
     where = f"{spec.name} {spec.backend}".strip()
-    title = f"{where}: true returns of {asked.episodes} full episodes"
-    show(", ".join(part for part in (title, how) if part), played, known)
+    title = f"{where}: true returns of {asked.episodes} full episodes{how}"
+    show(title, played, known)
     if asked.out:
         described = {"run": asked.run, "env": spec.name, "backend": spec.backend}
         options = {name: getattr(asked, name) for name in ("episodes", "seed", "deterministic")}
@@ -140,8 +145,8 @@ def check(asked: argparse.Namespace) -> None:
         raise UserError(f"--episodes must be 1 or more, found {asked.episodes}.")
     chosen = [
         f"--{name}"
-        for name in ("render", "demonstrate", "policy", "lane", "deterministic")
-        if vars(asked)[name] is not None and vars(asked)[name] is not False
+        for name in ("render", "demonstrate", "policy", "lane")
+        if vars(asked)[name] is not None
     ]
     if asked.retrain is not None and chosen:
         raise UserError(f"--retrain trains policies of its own: leave out {' and '.join(chosen)}.")

@@ -25,7 +25,7 @@ from jax import Array
 
 from evil import parallel, registry
 from evil.demonstrations.demonstrations import Demonstrations, actions_for, sample
-from evil.errors import UserError, at_least, unknown
+from evil.errors import UserError, at_least, fields_are_fractions, unknown
 from evil.imitation import pretraining
 from evil.learners import choice, ppo, replay, scoring
 from evil.learners.rollout import blank
@@ -60,7 +60,8 @@ class Config:
     history: Literal["all", "current"] = "all"
     """Whose data the reward is fitted against: every policy's so far, or the current one's."""
     rows_per_iteration: int = 512
-    """Transitions of each rollout that enter a history of all policies."""
+    """Transitions of each iteration, from the whole population's rollouts, that enter a history of
+    all policies."""
     capacity: int = 153_600
     """Rows that a history of all policies holds before it overwrites the oldest."""
     recency: float = 0.0
@@ -144,7 +145,7 @@ def improve_reward(
 def is_fresh(config: Config, iteration: Array, key: Key) -> Array:
     """Which policies of the population start afresh at an iteration: `[P]` bool.
 
-    The first does so by chance alone; the others at equal intervals, never two at once.
+    All do so by chance, each for itself; all but the first at equal intervals, too, in turn.
     """
     by_chance = jax.random.bernoulli(
         key, reset_probability(config, iteration), (config.population,)
@@ -183,6 +184,7 @@ def make(config: Config, env: Environment) -> Algorithm:
         population=config.population,
     )
     at_least(0, rejuvenation=config.rejuvenation, recency=config.recency)
+    fields_are_fractions(config, "reset_probability")
     for kind, name, known in (
         ("history", config.history, ("all", "current")),
         ("reset schedule", config.reset_schedule, ("linear", "harmonic")),

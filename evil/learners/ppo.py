@@ -20,7 +20,7 @@ from jax import Array
 
 from evil import normalise, schedules
 from evil.environments import episodes
-from evil.errors import fields_are_fractions, fields_at_least
+from evil.errors import UserError, fields_are_fractions, fields_at_least
 from evil.learners import (
     estimates,
     minibatches,
@@ -140,6 +140,7 @@ def annealed(config: Config, state: State, first: Array | float, last: Array | f
 
 def make(config: Config, env: Environment, score: Score) -> Learner:
     """Bind PPO to an environment and to the form of a reward."""
+    prescribed = config.final_log_std is not None
     fields_at_least(
         1, config, "num_envs", "num_steps", "num_epochs", "num_minibatches", "num_starts"
     )
@@ -147,9 +148,13 @@ def make(config: Config, env: Environment, score: Score) -> Learner:
     weights = ("value_coefficient", "cloning_batch", "cloning_weight")
     fields_at_least(0, config, *steps, "clip", *weights)
     fields_are_fractions(config, "discount", "gae_lambda", "final_restart_rate")
+    if not config.anneal_iterations and (prescribed or config.final_restart_rate):
+        raise UserError(
+            "final_log_std and final_restart_rate are reached after anneal_iterations: expected 1 "
+            "or more, found 0."
+        )
     size = minibatches.rollout_size(config.num_envs, config.num_steps, config.num_minibatches)
     scoring.check(score, cloned=config.cloning_batch)
-    prescribed = config.final_log_std is not None
     module = actor_critic.make(config.network, env.spec, prescribed=prescribed)
     family = module.family
     stochastic = policies.make(config.network, module)

@@ -288,7 +288,8 @@ def _check(config: Config) -> None:
         if name not in known:
             raise unknown(kind, name, known)
     fields_at_least(1, config, "batch_size")
-    fields_at_least(0, config, "absorbing_steps", "reward_bound", "gradient_penalty")
+    weights = ("reward_bound", "gradient_penalty", "weight_decay", "learning_rate")
+    fields_at_least(0, config, "absorbing_steps", *weights)
     if config.embed and (config.loss == "mixup" or config.input_dropout):
         raise UserError("embed looks whole numbers up: expected no mixup and input_dropout 0.")
     fields_are_fractions(config, "input_dropout", "dropout", of_less_than_all=True)

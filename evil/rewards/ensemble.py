@@ -56,6 +56,7 @@ def reduce(values: Array, reduction: str, pessimism: float = 1.0) -> Array:
 def make(config: Config, env: Environment) -> RewardModel:
     """Vectorise any reward model over its members, with a state of leading axis `[E]`."""
     at_least(1, size=config.size)
+    at_least(0, pessimism=config.pessimism)
     if config.reduction not in REDUCTIONS:
         raise unknown("ensemble reduction", config.reduction, REDUCTIONS)
     member: RewardModel = registry.make(config.member, env)

@@ -14,19 +14,16 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import Array
 
-from evil.errors import UserError, unknown
+from evil.errors import unknown
 
 Kind = Literal["none", "agent", "least"]
 KINDS = ("none", "agent", "least")
 
 
-def check(kind: str, **quantiles: float) -> None:
+def check(kind: str) -> None:
     """UserError for a level that there is not."""
     if kind not in KINDS:
         raise unknown("reward baseline", kind, KINDS)
-    for name, quantile in quantiles.items():
-        if not 0.0 <= quantile <= 1.0:
-            raise UserError(f"{name} is {quantile}: expected a share between 0 and 1.")
 
 
 def track(

@@ -32,7 +32,7 @@ from jax import Array
 from evil import normalise, schedules
 from evil.demonstrations.demonstrations import Demonstrations, moments_of, transitions
 from evil.descent import descend
-from evil.errors import fields_at_least, unknown
+from evil.errors import fields_are_fractions, fields_at_least, unknown
 from evil.networks import mlp, spectral
 from evil.networks.mlp import MLP, apply
 from evil.pytrees import pytree, traced
@@ -87,11 +87,11 @@ class Config:
     baseline_quantile: float = 0.05
     """Share of what the agent does that is paid less than nothing, for `least`. Traced."""
     expert_quantile: float = 1.0
-    """Most of what the expert does that `least` may pay less than nothing; 1: no bound. Traced."""
+    """Most of what the expert does that `least` may pay less than nothing; 1: all of it. Traced."""
     absorbing_steps: int = 0
     """Steps for which an episode that terminated goes on in an absorbing state; 0: it is over."""
     input_noise: float = 0.0
-    """Standard deviation of noise on standardised observations during updates. Traced."""
+    """Standard deviation of noise on all standardised inputs during updates. Traced."""
     averaging: float = 0.0
     """Decay per update of the running average of weights that rewards are read from; 0 reads the
     present weights. Traced."""
@@ -164,11 +164,12 @@ def make(config: Config, env: Environment) -> RewardModel:
     ):
         if name not in known:
             raise unknown(kind, name, known)
-    shares = {name: getattr(config, name) for name in ("baseline_quantile", "expert_quantile")}
-    levels.check(config.baseline, **shares)
+    levels.check(config.baseline)
     fields_at_least(1, config, "batch_size", "schedule_updates")
-    weights = ("gradient_penalty", "gradient_target", "weight_decay", "input_noise")
-    fields_at_least(0, config, "absorbing_steps", *weights)
+    hypers = [field.name for field in dataclasses.fields(Hyper)]  # pyright: ignore[reportArgumentType]
+    fields_at_least(0, config, "absorbing_steps", "deviation_floor", *hypers)
+    fields_are_fractions(config, "baseline_quantile", "expert_quantile")
+    fields_are_fractions(config, "averaging", of_less_than_all=True)
     module = MLP(
         config.hidden, 1, config.activation, output_gain=2.0**0.5, precision=config.precision
     )

@@ -204,7 +204,7 @@ def test_a_prescribed_deviation_falls_linearly_and_is_not_learned():
 
 def test_a_policy_without_deviation_is_not_prescribed_one():
     with pytest.raises(UserError, match="final_log_std"):
-        bind("discrete", dataclasses.replace(SMALL, final_log_std=-1.0))
+        bind("discrete", dataclasses.replace(SMALL, final_log_std=-1.0, anneal_iterations=4))
 
 
 def test_the_first_epoch_starts_at_the_old_policy(small):
@@ -342,6 +342,8 @@ def test_minibatches_must_divide_the_rollout():
         ({"discount": 1.5}, "discount must be from 0 to 1, found 1.5"),
         ({"gae_lambda": float("nan")}, "gae_lambda must be from 0 to 1, found nan"),
         ({"final_restart_rate": 2.0}, "final_restart_rate must be from 0 to 1"),
+        ({"final_restart_rate": 0.1, "anneal_iterations": 0}, "expected 1 or more, found 0"),
+        ({"final_log_std": -2.0, "anneal_iterations": 0}, "reached after anneal_iterations"),
         ({"learning_rate": -1e-3}, "learning_rate must be at least 0"),
         ({"clip": float("nan")}, "clip must be at least 0, found nan"),
     ],

@@ -18,7 +18,7 @@ from evil.experiments import evaluate as evaluation
 from evil.experiments.shared import artefacts
 from evil.learners import policies
 from evil.networks import actor_critic
-from evil.rewards import ensemble, moment_matching
+from evil.rewards import ensemble, labels, moment_matching
 from scripts import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,12 +160,20 @@ def reward(tmp_path_factory):
 def test_a_reward_retrains_fresh_policies(reward, tmp_path, capsys):
     out = tmp_path / "out.json"
     options = ["--retrain", "2", "--iterations", "1", "--episodes", "4", "--out", str(out)]
-    evaluate.main([str(reward), *options])
+    evaluate.main([str(reward), *options, "--deterministic"])
     policies = json.loads(out.read_text())["policies"]
     assert list(policies) == ["retrain-0", "retrain-1", "rl-0", "survival-0"]
     assert all(len(one["returns"]) == 4 for one in policies.values())
     said = " ".join(capsys.readouterr().out.split())  # whatever the terminal's width
-    assert "retrained from scratch" in said and "retrain (IQM)" in said
+    assert "retrained from scratch, playing the mode" in said and "retrain (IQM)" in said
+
+
+def test_labels_teach_nobody_anew(tmp_path):
+    env = environments.make("gridworld")
+    params = {"episodes": np.ones((), np.float32)}
+    path = artefacts.save_reward(tmp_path / "labels", params, labels.Config(), env.spec)
+    with pytest.raises(UserError, match="labels of origin teach nobody anew"):
+        evaluate.main([str(path), "--retrain", "1"])
 
 
 def test_only_rewards_can_be_retrained(run):

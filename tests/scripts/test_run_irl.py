@@ -108,7 +108,10 @@ def test_a_finished_run_resumes_to_the_same_summary(finished: Path, run_irl: Cal
         ([*TINY, "--demos", "nowhere.npz"], "nowhere.npz"),
         ([*TINY, "--num_demos", "1000"], "1000"),
         ([*TINY, "--algorithm.learner.num_minibatches", "7"], "7 minibatches do not divide"),
-        ([*TINY, "--algorithm.learner.final_restart_rate", "-1"], "final_restart_rate must be at"),
+        (
+            [*TINY, "--algorithm.learner.final_restart_rate", "-1"],
+            "final_restart_rate must be",
+        ),
         ([*TINY, "--algorithm.capacity", "7"], "capacity"),
         ([*TINY, "--algorithm.learner.network.activation", "tan"], "did you mean tanh"),
         ([*TINY, "--algorithm.learner.network.distribution", "gaussian"], "discrete"),

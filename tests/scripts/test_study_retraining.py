@@ -68,6 +68,16 @@ def test_the_table_is_shown_and_drawn(config, table, capsys):
     assert retraining.draw(config.out).stat().st_size > 10_000
 
 
+def test_without_environments_there_is_no_study(tmp_path):
+    with pytest.raises(UserError, match="no environment is named"):
+        study.carry_out(study.Config(envs=(), out=str(tmp_path / "study")))
+
+
+def test_the_table_says_how_it_was_made(config, table):
+    assert [row["made"]["seed"] for row in table] == [1, 1]
+    assert [row["made"]["preset"] for row in table] == ["smoke", "smoke"]
+
+
 def test_an_unknown_row():
     with pytest.raises(UserError, match="unknown recipe 'publshed': did you mean published"):
         study.chosen(("publshed",))

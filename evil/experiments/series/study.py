@@ -18,7 +18,7 @@ import jax
 from evil import environments
 from evil.config import from_dict, override
 from evil.demonstrations import catalogue
-from evil.errors import at_least, unknown
+from evil.errors import UserError, at_least, unknown
 from evil.evaluation import distances
 from evil.evaluation.statistics import interquartile_mean
 from evil.experiments import recover
@@ -27,7 +27,7 @@ from evil.experiments.settings import presets
 from evil.experiments.settings.recipes import ROWS, Row
 from evil.experiments.shared import artefacts
 from evil.running import files
-from evil.running.directory import RunDirectory
+from evil.running.directory import RunDirectory, versions
 from evil.seams import Environment, PyTree, Score, Transition
 
 TABLE = "table.json"
@@ -59,13 +59,12 @@ class Config:
 
 
 def chosen(names: tuple[str, ...]) -> list[Row]:
-    """Rows by name, the baseline first; all for no names."""
+    """Rows by name; all for no names."""
     known = {row.name: row for row in ROWS}
     for name in names:
         if name not in known:
             raise unknown("recipe", name, known)
-    wanted = [known[name] for name in names or known]
-    return sorted(wanted, key=lambda row: row.name != BASELINE)
+    return [known[name] for name in names or known]
 
 
 def config_of(config: Config, env: str, row: Row) -> recover.Config:
@@ -95,6 +94,8 @@ def config_of(config: Config, env: str, row: Row) -> recover.Config:
 
 def carry_out(config: Config) -> Path:
     """Run what is missing and write the table of all that is there; returns its path."""
+    if not config.envs:
+        raise UserError("no environment is named: expected --envs NAME ...")
     out = Path(config.out).expanduser().absolute()
     asked = [
         (environments.canonical(env), row) for env in config.envs for row in chosen(config.rows)
@@ -113,7 +114,7 @@ def carry_out(config: Config) -> Path:
     for env in dict.fromkeys(env for env, *_ in planned):
         rows = [entry for entry in table if entry["env"] == env]
         add_distances(rows, environments.make(env, config.backend), out / env)
-    files.write_json(out / TABLE, {"rows": table})
+    files.write_json(out / TABLE, {"versions": versions(), "rows": table})
     return out / TABLE
 
 
@@ -131,8 +132,9 @@ def run_row(title: str, path: Path, wanted: recover.Config) -> None:
 
 
 def line(env: str, row: Row, path: Path) -> dict[str, Any]:
-    """What one run says, for the table."""
-    summary = RunDirectory.open(path).read_summary()
+    """What one run says, and how it was made, for the table."""
+    directory = RunDirectory.open(path)
+    summary, made = directory.read_summary(), directory.read_config()
     under = summary["under_recovered_reward"]
     returns = {
         name: summary.get(f"{name}_return", {}).get("per_seed")
@@ -142,6 +144,7 @@ def line(env: str, row: Row, path: Path) -> dict[str, Any]:
         "env": env,
         "row": row.name,
         "why": row.why,
+        "made": {name: made[name] for name in ("preset", "seed", "num_seeds", "iterations")},
         "expert": summary["expert_return"],
         "irl": returns["final"],
         "retrain": returns["retrain"],

@@ -86,7 +86,7 @@ def recovery(
     backend: str | None = None,
     iterations: int | None = None,
 ) -> recover.Config:
-    """The whole main study for an environment; every schedule is as long as the run."""
+    """The whole main study for an environment, with schedules made for so many iterations."""
     if recipe not in recipes.RECIPES:
         raise unknown("recipe", recipe, recipes.RECIPES)
     name, resolved = environments.canonical(env), resolve(preset)

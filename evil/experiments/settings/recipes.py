@@ -1,7 +1,7 @@
 """Recipes for recovering a reward: the library's, the published one, and variations of both.
 
-Each row of the study of recipes changes one thing of the recipe it names, so that the table says
-what that thing is worth.
+Each row of the study of recipes changes one thing of the recipe it names, a few change two that
+belong together, so that the table says what that is worth.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ ROWS = (
     ),
     Row(
         "alternating",
-        "beginners six times instead of three, and a reward that answers them to the end",
+        "a beginner every forty iterations, and a reward that answers them to the end",
         {"algorithm.rejuvenation": 40, MEMBER + "schedule": "constant"},
     ),
     # The form of the reward.
@@ -118,10 +118,19 @@ ROWS = (
         {MEMBER + "spectral": True, MEMBER + "gradient_penalty": 0.0},
     ),
     Row("absorbing", "death goes on for a hundred steps", {MEMBER + "absorbing_steps": 100}),
+    Row(
+        "absorbing-alone",
+        "that, and no other level",
+        {MEMBER + "absorbing_steps": 100, MEMBER + "baseline": "none"},
+    ),
     # How it is fitted.
     Row("optimistic", "the gradient's last change once more", {MEMBER + "optimism": 1.0}),
     Row("constant-rate", "a step size that never falls", {MEMBER + "schedule": "constant"}),
-    Row("harmonic-rate", "a step size that falls as 1/t", {MEMBER + "schedule": "harmonic"}),
+    Row(
+        "harmonic-rate",
+        "a step size that falls as 1/t, in periods of 150 updates",
+        {MEMBER + "schedule": "harmonic", MEMBER + "schedule_updates": 150},
+    ),
     # How coarsely it sees.
     Row("sharp", "no noise on the inputs", {MEMBER + "input_noise": 0.0}),
     Row("noise-1", "a third of the noise", {MEMBER + "input_noise": 1.0}),

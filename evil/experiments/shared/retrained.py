@@ -36,8 +36,9 @@ def retrain(
     num_episodes: int,
     seed: int,
     iterations: int | None = None,
+    deterministic: bool = False,
 ) -> Retrained:
-    """Train fresh policies and play full episodes with them.
+    """Train fresh policies and play full episodes with them, or with their modes.
 
     A run's rewards are retrained with the learner and budget of that run, a file's with those of
     the environment's preset.
@@ -61,9 +62,10 @@ def retrain(
         iterations=config.iterations if iterations is None else iterations,
         chunk=config.chunk,
     )
+    states = run(again.phase, session).states
     loaded_policies = [
         evaluate.Loaded(f"{name}-{lane}", env, measure.unstack(stacked, lane))
-        for name, stacked in again.policies(run(again.phase, session).states).items()
+        for name, stacked in again.policies(states, deterministic=deterministic).items()
         for lane in range(jax.tree.leaves(stacked.params)[0].shape[0])
     ]
     return Retrained(env=env, played=evaluate.play(loaded_policies, key_play, num_episodes))

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from evil import registry
+from evil.errors import UserError
 from evil.experiments.shared import measure
 from evil.experiments.shared.comparison import Term
 from evil.learners import alone
@@ -43,6 +44,12 @@ class Retraining:
         return found
 
 
+def check(reward: RewardModel) -> None:
+    """UserError for a reward on which nobody can be trained anew."""
+    if reward.score.reads_origin:
+        raise UserError("labels of origin teach nobody anew: expected no retraining on them.")
+
+
 def make(
     learner: object,
     reward: RewardModel,
@@ -61,6 +68,7 @@ def make(
     There are `per_reward` policies on each recovered reward, and S on each of the other two,
     unless `baselines` is False. The parameters of `shaping` are stacked like the rewards.
     """
+    check(reward)
     score = combine.weighted(reward.score, fixed.real(), fixed.survival())
     if shaping is not None:
         score = combine.shaped(score, combine.weighted(shaping.potential.score))

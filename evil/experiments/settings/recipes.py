@@ -70,7 +70,7 @@ ROWS = (
     Row("current", "the reward answers the current policy alone", {"algorithm.history": "current"}),
     Row(
         "published-current",
-        "plain IRL as published, with a buffer that keeps every environment",
+        "plain IRL as published, against whole rollouts of the present policy",
         {"algorithm.history": "current", "algorithm.reward.size": 1},
         recipe="published",
     ),

@@ -27,7 +27,7 @@ from jax import Array
 from evil import normalise
 from evil.demonstrations import demonstrations
 from evil.demonstrations.demonstrations import Demonstrations
-from evil.errors import UserError, at_least
+from evil.errors import at_least, fields_are_fractions
 from evil.imitation import cloning
 from evil.learners import policies
 from evil.networks import actor_critic
@@ -202,10 +202,7 @@ def make(config: Config, env: Environment) -> Algorithm:
 
 def _check(config: Config, spec: Spec) -> None:
     cloning.check(config, spec, cloning.OF_ACTIONS)
-    if not 0.0 <= config.validation_fraction < 1.0:
-        raise UserError(
-            f"validation_fraction must be 0 or more and below 1, found {config.validation_fraction}"
-        )
+    fields_are_fractions(config, "validation_fraction", of_less_than_all=True)
     at_least(
         1,
         patience=config.patience,

@@ -30,7 +30,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import Array
 
-from evil.errors import UserError, at_least, unknown
+from evil.errors import UserError, at_least, fields_are_fractions, unknown
 from evil.seams import Algorithm, Key, PyTree
 from evil.tabular import fitting, planning, rewards, trajectories
 from evil.tabular.dynamics import log_sum_exp
@@ -168,11 +168,7 @@ def _check(config: Config) -> None:
     for what in ("baseline", "exploration"):
         if getattr(config, what) not in PLAYERS:
             raise unknown(what, getattr(config, what), PLAYERS)
-    for what in ("confidence", "randomness"):
-        if not 0.0 <= getattr(config, what) < 1.0:
-            raise UserError(
-                f"{what} must be 0 or more and below 1, found {getattr(config, what):g}."
-            )
+    fields_are_fractions(config, "confidence", "randomness", of_less_than_all=True)
     narrower = PLAYERS.index(config.exploration) < PLAYERS.index(config.baseline)
     if narrower and config.randomness == 0.0:
         raise UserError(
